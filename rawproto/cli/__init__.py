@@ -1,0 +1,1 @@
+"""The command line: one file a verb. May import everything; nothing imports it."""

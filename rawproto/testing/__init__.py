@@ -1,0 +1,4 @@
+"""For people's tests: replaying captures, endpoints in virtual time, the pytest plugin.
+
+May import everything but `cli`.
+"""

@@ -1,0 +1,4 @@
+"""Bytes to headers and back. Pure: no clock, no socket, no file, no randomness.
+
+May import only `errors`. Building raises `WireError` for what can't be represented; parsing never raises.
+"""
