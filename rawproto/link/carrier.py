@@ -1,0 +1,281 @@
+"""How a datagram becomes a frame on a link, and back: the network layer between transport and link.
+
+`IpCarrier` puts datagrams into IPv4 or IPv6 packets with handmade headers, and those into Ethernet frames if that is
+what the link takes; `DatagramCarrier` is for links that carry datagrams as they are (UDP, AF_UNIX, memory). Both
+are sans-I/O but for the link, and both hold to the interface that rawproto.transport.stack describes.
+
+What arrives and is not for this host, or not valid, is counted by reason in `discarded`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rawproto.errors import ConfigError
+from rawproto.link.base import Link
+from rawproto.link.neighbor import Neighbors
+from rawproto.wire.address import ip_text, pack_ip, pack_mac
+from rawproto.wire.checksum import internet_checksum
+from rawproto.wire.ethernet import Ethernet
+from rawproto.wire.frame import Frame, LinkType
+from rawproto.wire.ipv4 import IPv4, IPv4Flags
+from rawproto.wire.ipv6 import IPv6
+from rawproto.wire.rdt_format import IP_PROTOCOL
+
+__all__ = ["DatagramCarrier", "IpCarrier"]
+
+ARP_TYPE = b"\x08\x06"
+ICMPV6 = 58
+KNOWN_HEADERS = 512
+"""How many headers found valid are remembered, so that the next frame with the same one is not looked at again."""
+
+Run = tuple[str, list[bytes | memoryview]]
+"""A peer and datagrams that came from it, in order."""
+Known = tuple[str, int, bytes]
+"""What a valid header says: the peer, where the packet ends in the frame, the packed source address."""
+
+
+class IpCarrier:
+    """RDT in IP (protocol 253), on an Ethernet link or one that takes IP packets.
+
+    `address` is this host's IP address, of either version; `mac` its hardware address, for Ethernet only. Peers are IP
+    addresses as text. Raises ConfigError for a link of another type.
+    """
+
+    def __init__(self, link: Link, address: str, mac: str = "") -> None:
+        if link.linktype not in (LinkType.ETHERNET, LinkType.RAW):
+            raise ConfigError(f"IP can't be carried on a link of type {link.linktype.name}")
+        self.link = link
+        self.ip = pack_ip(address)
+        self.address = ip_text(self.ip)
+        self.version = 4 if len(self.ip) == 4 else 6
+        self.discarded: Counter[str] = Counter()
+        self.neighbors: Neighbors | None = None
+        if link.linktype is LinkType.ETHERNET:
+            self.neighbors = Neighbors(self.ip, pack_mac(mac))
+        self._link_header = 14 if self.neighbors else 0
+        self._header = self._link_header + (20 if self.version == 4 else 40)
+        self.datagram_size = link.mtu - (20 if self.version == 4 else 40)
+        self._packed: dict[str, bytes] = {}
+        self._prefixes: dict[tuple[bytes, bytes, int], bytes] = {}
+        self._known: dict[bytes, Known] = {}
+
+    # -- out -----------------------------------------------------------------------------------------------------
+
+    def send(self, peer: str, datagrams: Sequence[bytes], now: int) -> None:
+        """Send `datagrams`, in order, to the IP address `peer`. Raises LinkError, WireError for a bad address."""
+        ip = self._packed.get(peer)
+        if ip is None:
+            ip = self._packed[peer] = pack_ip(peer)
+        mac = b""
+        if self.neighbors is not None:
+            found = self.neighbors.lookup(ip, now)
+            if found is None:
+                self.neighbors.wait(ip, datagrams)
+            if self.neighbors.outbox:
+                self._send_outbox(now)
+            if found is None:
+                return
+            mac = found
+        self.link.send(self._wrap(ip, mac, datagrams), now)
+
+    def _wrap(self, ip: bytes, mac: bytes, datagrams: Sequence[bytes]) -> list[bytes]:
+        frames = []
+        prefix, length = b"", -1
+        for datagram in datagrams:
+            if len(datagram) != length:
+                length = len(datagram)
+                prefix = self._prefix(ip, mac, length)
+            frames.append(prefix + datagram)
+        return frames
+
+    def _prefix(self, ip: bytes, mac: bytes, length: int) -> bytes:
+        """The headers for a datagram of `length` bytes.
+
+        An identification of 0 with DF is allowed for what is never fragmented (RFC 6864 §4.1), and makes the headers
+        of all datagrams of one length the same bytes.
+        """
+        key = (ip, mac, length)
+        prefix = self._prefixes.get(key)
+        if prefix is None:
+            header: IPv4 | IPv6
+            if self.version == 4:
+                header = IPv4(src=self.ip, dst=ip, protocol=IP_PROTOCOL, total_length=20 + length, flags=IPv4Flags.DF)
+            else:
+                header = IPv6(src=self.ip, dst=ip, next_header=IP_PROTOCOL, payload_length=length)
+            prefix = bytes(header)
+            if self.neighbors is not None:
+                ethertype = 0x0800 if self.version == 4 else 0x86DD
+                prefix = bytes(Ethernet(dst=mac, src=self.neighbors.mac, ethertype=ethertype)) + prefix
+            if len(self._prefixes) >= KNOWN_HEADERS:
+                self._prefixes.clear()
+            self._prefixes[key] = prefix
+        return prefix
+
+    def _send_outbox(self, now: int) -> None:
+        if self.neighbors is not None and self.neighbors.outbox:
+            frames, self.neighbors.outbox = self.neighbors.outbox, []
+            self.link.send(frames, now)
+
+    # -- in --------------------------------------------------------------------------------------------------------
+
+    def receive(self, now: int) -> list[Run]:
+        """Give the datagrams that have come for this host, as runs from one peer."""
+        runs: list[Run] = []
+        last = ""
+        known, header_length = self._known, self._header
+        for frame in self.link.receive(now):
+            data = frame.data
+            found = known.get(data[:header_length])
+            if found is None:
+                found = self._examine(frame, now)
+                if found is None:
+                    continue
+            peer, end, source = found
+            if len(data) < end:
+                self.discarded["truncated packet"] += 1
+                continue
+            if peer != last:
+                runs.append((peer, []))
+                last = peer
+                if self.neighbors is not None:
+                    self.neighbors.confirm(source, data[6:12], now)
+            runs[-1][1].append(memoryview(data)[header_length:end])
+        if self.neighbors is not None and self.neighbors.outbox:
+            self._send_outbox(now)
+        return runs
+
+    def _examine(self, frame: Frame, now: int) -> Known | None:
+        """Look at a frame whose header is new; None if it is not for RDT on this host."""
+        data = frame.data
+        if self.neighbors is not None:
+            if len(data) < 14 or not (data[0] & 1 or data[:6] == self.neighbors.mac):
+                self._discard("short frame" if len(data) < 14 else "")
+                return None
+            if data[12:14] == ARP_TYPE and self.version == 4:
+                self._discard(self.neighbors.receive_arp(data, now))
+                self._send_resolved(now)
+                return None
+            if data[12:14] != (b"\x08\x00" if self.version == 4 else b"\x86\xdd"):
+                self._discard("")
+                return None
+        found = self._examine_ipv4(data) if self.version == 4 else self._examine_ipv6(data, now)
+        if found is not None:
+            if len(self._known) >= KNOWN_HEADERS:
+                self._known.clear()
+            self._known[data[: self._header]] = found
+        return found
+
+    def _examine_ipv4(self, data: bytes) -> Known | None:
+        start = self._link_header
+        header = data[start : start + 20]
+        fault = ipv4_fault(header)
+        if fault or header[16:20] != self.ip or header[9] != IP_PROTOCOL:
+            self._discard(fault)
+            return None
+        return ip_text(header[12:16]), start + int.from_bytes(header[2:4], "big"), header[12:16]
+
+    def _examine_ipv6(self, data: bytes, now: int) -> Known | None:
+        start = self._link_header
+        header = data[start : start + 40]
+        if len(header) < 40 or header[0] >> 4 != 6:
+            self._discard("malformed IP header")
+            return None
+        if header[6] == ICMPV6 and self.neighbors is not None:
+            self._discard(self.neighbors.receive_icmpv6(data, now))
+            self._send_resolved(now)
+            return None
+        if header[24:40] != self.ip or header[6] != IP_PROTOCOL:
+            return None
+        return ip_text(header[8:24]), start + 40 + int.from_bytes(header[4:6], "big"), header[8:24]
+
+    def _discard(self, reason: str) -> None:
+        """Count a frame that is not passed on; without a reason it was in order, but not for RDT on this host."""
+        if reason:
+            self.discarded[reason] += 1
+
+    def _send_resolved(self, now: int) -> None:
+        self._send_outbox(now)
+        if self.neighbors is not None:
+            for ip, datagrams in self.neighbors.resolved():
+                self.link.send(self._wrap(ip, self.neighbors.lookup(ip, now) or b"", datagrams), now)
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    def next_timeout(self) -> int | None:
+        """The earlier of what the link and what the neighbour cache wait for, in ns."""
+        link = self.link.next_timeout()
+        mine = None if self.neighbors is None else self.neighbors.next_timeout()
+        if link is None or mine is None:
+            return mine if link is None else link
+        return min(link, mine)
+
+    def handle_timeout(self, now: int) -> None:
+        """Do what is due at `now`."""
+        self.link.handle_timeout(now)
+        if self.neighbors is not None:
+            self.neighbors.handle_timeout(now)
+            self._send_outbox(now)
+
+    def fileno(self) -> int:
+        """The link's."""
+        return self.link.fileno()
+
+    def close(self) -> None:
+        """Close the link."""
+        self.link.close()
+
+
+class DatagramCarrier:
+    """RDT on a link that carries datagrams as they are; peers are what the link calls them."""
+
+    def __init__(self, link: Link, address: str) -> None:
+        if link.linktype is not LinkType.USER0:
+            raise ConfigError(f"a link of type {link.linktype.name} does not carry bare datagrams")
+        self.link = link
+        self.address = address
+        self.datagram_size = link.mtu
+        self.discarded: Counter[str] = Counter()
+
+    def send(self, peer: str, datagrams: Sequence[bytes], now: int) -> None:
+        """Send `datagrams`, in order, to `peer`. Raises LinkError."""
+        self.link.send(datagrams, now, peer)
+
+    def receive(self, now: int) -> list[Run]:
+        """Give the datagrams that have come, as runs from one peer."""
+        runs: list[Run] = []
+        last = None
+        for frame in self.link.receive(now):
+            if frame.peer != last:
+                last = frame.peer
+                runs.append((last, []))
+            runs[-1][1].append(frame.data)
+        return runs
+
+    def next_timeout(self) -> int | None:
+        """The link's."""
+        return self.link.next_timeout()
+
+    def handle_timeout(self, now: int) -> None:
+        """Pass the time on to the link."""
+        self.link.handle_timeout(now)
+
+    def fileno(self) -> int:
+        """The link's."""
+        return self.link.fileno()
+
+    def close(self) -> None:
+        """Close the link."""
+        self.link.close()
+
+
+def ipv4_fault(header: bytes) -> str:
+    """Why a host must drop a packet with this header (RFC 1122 §3.2.1), or "" if it need not."""
+    if len(header) < 20 or header[0] >> 4 != 4 or header[0] & 15 < 5 or int.from_bytes(header[2:4], "big") < 20:
+        return "malformed IP header"
+    if header[0] & 15 > 5:
+        return "IP options"  # none of ours has any, and the checksum would be over more than these bytes
+    if internet_checksum(header):
+        return "IP checksum"
+    return "IP fragment" if int.from_bytes(header[6:8], "big") & 0x3FFF else ""

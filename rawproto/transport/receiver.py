@@ -1,0 +1,158 @@
+"""The receiving half: put octets in order, hold what came early, offer a window.
+
+What was acknowledged selectively is kept (RDT forbids reneging: docs/rdt.md §7.3), and the right edge of the
+window never moves back (RFC 9293 §3.8.6: shrinking it is 'strongly discouraged'; here it is forbidden), so the
+buffer can hold all that a peer may send.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from rawproto.transport.config import Config
+from rawproto.transport.ranges import RangeSet
+
+__all__ = ["Receiver"]
+
+
+class Receiver:
+    """Reassembly and flow control for one direction. Knows sequence numbers; knows neither segments nor time."""
+
+    __slots__ = (
+        "_head",
+        "_held",
+        "_max_ranges",
+        "_ready",
+        "_size",
+        "duplicate_octets",
+        "fin",
+        "held",
+        "irs",
+        "rcv_adv",
+        "rcv_nxt",
+        "ready",
+        "refused_octets",
+    )
+
+    def __init__(self, config: Config) -> None:
+        self._size = config.receive_buffer
+        self._max_ranges = config.max_ranges
+        self._ready: deque[bytes] = deque()
+        self._head = 0  # octets of the first ready block that the application has taken
+        self._held: dict[int, bytes] = {}  # payload that came early, by its first sequence number
+        self.held = RangeSet()
+        """The ranges held out of order: what SACK reports."""
+        self.ready = 0
+        """Octets in order that wait for the application."""
+        self.irs = 0
+        self.rcv_nxt = 0
+        self.rcv_adv = 0
+        """The right edge of the window as last offered to the peer."""
+        self.fin: int | None = None
+        """The sequence number of the peer's FIN, once it has come."""
+        self.duplicate_octets = 0
+        self.refused_octets = 0
+
+    def start(self, irs: int) -> None:
+        """Take `irs` for the peer's initial sequence number; its SYN has come."""
+        self.irs = irs
+        self.rcv_nxt = irs + 1
+        self.rcv_adv = self.rcv_nxt
+
+    @property
+    def at_end(self) -> bool:
+        """All of the peer's stream has come, its FIN included."""
+        return self.fin is not None and self.rcv_nxt > self.fin
+
+    def window(self) -> int:
+        """The window to offer now; a right edge once offered is kept. Octets."""
+        self.rcv_adv = max(self.rcv_adv, self._edge())
+        return self.rcv_adv - self.rcv_nxt
+
+    def _edge(self) -> int:
+        """Where the window would end if it were offered now.
+
+        Octets held out of order lie inside the window, so they don't count against it a second time.
+        """
+        return self.rcv_nxt + max(0, self._size - self.ready)
+
+    def update_due(self, mss: int) -> bool:
+        """Tell whether the window has opened so far that the peer should hear of it.
+
+        RFC 9293 §3.8.6.2.2: when it can be moved by at least min(half the buffer, MSS); here a quarter of the
+        buffer while the peer still has room, so that a fast reader doesn't answer every read with a segment.
+        """
+        edge = self._edge()
+        room = self.rcv_adv - self.rcv_nxt
+        if room < mss:
+            return edge - self.rcv_adv >= min(self._size // 2, mss)
+        return edge - self.rcv_adv >= self._size // 4 and room < self._size // 2
+
+    def accept(self, seq: int, payload: bytes | memoryview) -> str:
+        """Take in the octets at `seq` that are new and inside the window; say what became of them.
+
+        The answer is one of: "in order", "fills a gap", "out of order", "duplicate", "beyond the window",
+        "too many ranges".
+        """
+        end = min(seq + len(payload), self.rcv_adv)
+        if end <= seq:
+            self.refused_octets += len(payload)
+            return "beyond the window"
+        self.refused_octets += seq + len(payload) - end
+        if seq == self.rcv_nxt and not self.held:  # nothing early, nothing late: the common case
+            self._deliver(payload if end - seq == len(payload) else payload[: end - seq])
+            return "in order"
+        gaps = self.held.gaps(max(seq, self.rcv_nxt), end)
+        new = sum(high - low for low, high in gaps)
+        self.duplicate_octets += end - seq - new
+        if not new:
+            return "duplicate"
+        if gaps[0][0] > self.rcv_nxt and len(self.held) >= self._max_ranges:
+            self.refused_octets += new
+            return "too many ranges"
+        for low, high in gaps:
+            self._held[low] = bytes(payload[low - seq : high - seq])
+            self.held.add(low, high)
+        if gaps[0][0] > self.rcv_nxt:
+            return "out of order"
+        early = self.held.total > new
+        self._deliver_held()
+        return "fills a gap" if early else "in order"
+
+    def accept_fin(self, seq: int) -> bool:
+        """Note the FIN at `seq`; tell whether the stream is complete with it."""
+        if self.fin is None and seq <= self.rcv_adv:
+            self.fin = seq
+        if self.fin is not None and self.rcv_nxt == self.fin:
+            self.rcv_nxt += 1
+            self.rcv_adv = max(self.rcv_adv, self.rcv_nxt)
+            return True
+        return False
+
+    def _deliver(self, payload: bytes | memoryview) -> None:
+        self._ready.append(bytes(payload))
+        self.ready += len(payload)
+        self.rcv_nxt += len(payload)
+
+    def _deliver_held(self) -> None:
+        while (block := self._held.pop(self.rcv_nxt, None)) is not None:
+            self._deliver(block)
+        self.held.remove_below(self.rcv_nxt)
+
+    def read(self, limit: int) -> bytes:
+        """Give the application up to `limit` octets, b"" if none are ready."""
+        blocks = []
+        wanted = min(limit, self.ready)
+        self.ready -= wanted
+        while wanted:
+            block = self._ready[0]
+            left = len(block) - self._head
+            if wanted < left:
+                blocks.append(block[self._head : self._head + wanted])
+                self._head += wanted
+                break
+            blocks.append(block[self._head :])
+            wanted -= left
+            self._head = 0
+            self._ready.popleft()
+        return blocks[0] if len(blocks) == 1 else b"".join(blocks)

@@ -1,0 +1,64 @@
+"""The segment: what the engine sends and receives. A codec turns it into datagrams and back.
+
+Sequence numbers here are plain unbounded ints; their width and wrap are the codec's business. A segment may
+carry far more payload than a datagram holds: the codec cuts it at the MSS and joins runs of datagrams again, so
+that the engine's cost is per burst.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rawproto.wire.rdt_format import Flags
+
+__all__ = ["ACK", "FIN", "RST", "SYN", "Segment"]
+
+FIN = int(Flags.FIN)
+SYN = int(Flags.SYN)
+RST = int(Flags.RST)
+ACK = int(Flags.ACK)
+
+
+@dataclass(slots=True)
+class Segment:
+    """One segment of one connection.
+
+    `seq` is the sequence number of its first octet (of SYN, if that is set), `ack` the next one expected, both in
+    octets. `packet_number` is that of its first datagram; the others follow on without a gap, `count` of them. `sack`
+    holds ranges `(start, end)` of sequence numbers that came out of order, lowest first, end exclusive. `seen` is
+    the largest packet number received and how long ago that was, in ns. `mss` is the largest payload, in bytes,
+    that the sender of the segment takes in one datagram.
+    """
+
+    source_port: int
+    destination_port: int
+    flags: int
+    seq: int
+    ack: int = 0
+    wnd: int = 0
+    payload: bytes | memoryview = b""
+    packet_number: int = 0
+    count: int = 1
+    sack: tuple[tuple[int, int], ...] = ()
+    seen: tuple[int, int] | None = None
+    mss: int | None = None
+
+    @property
+    def length(self) -> int:
+        """What it takes of the sequence space: payload, and one each for SYN and FIN (RFC 9293 §3.4)."""
+        return len(self.payload) + (1 if self.flags & SYN else 0) + (1 if self.flags & FIN else 0)
+
+    @property
+    def end(self) -> int:
+        """The sequence number after its last octet."""
+        return self.seq + self.length
+
+    def describe(self, isn: int = 0, ack_base: int = 0) -> str:
+        """One line for people; sequence numbers relative to `isn`, acknowledgements to `ack_base`."""
+        names = "|".join(flag.name or "" for flag in Flags if self.flags & flag) or "none"
+        text = f"{names} seq={self.seq - isn}"
+        if self.length:
+            text += f"..{self.end - isn}"
+        if self.flags & ACK:
+            text += f" ack={self.ack - ack_base}"
+        return f"{text} win={self.wnd} len={len(self.payload)} packet={self.packet_number}"

@@ -1,0 +1,185 @@
+"""The trace: what a connection did, and why, as typed records in the order of events.
+
+Every ladder, table and verdict is derived from these records and from frames; none has a hook of its own into the
+engine. A connection without a trace spends nothing on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from rawproto.transport.segment import Segment
+from rawproto.transport.state import Event, State
+
+__all__ = [
+    "Discarded",
+    "Ended",
+    "PacketsLost",
+    "Record",
+    "RttSampled",
+    "SegmentReceived",
+    "SegmentSent",
+    "StateChanged",
+    "TimerFired",
+    "Trace",
+    "as_dict",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What all records have: when it was, in ns, and which connection of the endpoint it was (-1: none)."""
+
+    kind: ClassVar[str] = ""
+    time_ns: int
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSent(Record):
+    """A segment left, for `reason`."""
+
+    kind: ClassVar[str] = "sent"
+    reason: str
+    flags: int
+    seq: int
+    length: int
+    ack: int
+    wnd: int
+    packet_number: int
+    count: int
+    isn: int
+    peer_isn: int
+    retransmission: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentReceived(Record):
+    """A segment came; `outcome` says what was done with it and by which rule."""
+
+    kind: ClassVar[str] = "received"
+    outcome: str
+    flags: int
+    seq: int
+    length: int
+    ack: int
+    wnd: int
+    packet_number: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded(Record):
+    """A datagram was dropped before any connection saw it."""
+
+    kind: ClassVar[str] = "discarded"
+    reason: str
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged(Record):
+    """The connection went from one state to the next."""
+
+    kind: ClassVar[str] = "state"
+    before: State
+    after: State
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class PacketsLost(Record):
+    """A range of the sequence space was taken for lost."""
+
+    kind: ClassVar[str] = "lost"
+    seq: int
+    length: int
+    packet_number: int
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired(Record):
+    """A timer ran out."""
+
+    kind: ClassVar[str] = "timer"
+    timer: str
+    after_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class RttSampled(Record):
+    """A round trip was measured; all in ns."""
+
+    kind: ClassVar[str] = "rtt"
+    rtt: int
+    srtt: int
+    rttvar: int
+    rto: int
+    cwnd: int
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended(Record):
+    """The connection is over; `reason` is for people."""
+
+    kind: ClassVar[str] = "ended"
+    reason: str
+
+
+class Trace:
+    """Records, in order. One trace may serve all connections of an endpoint."""
+
+    __slots__ = ("records",)
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    def sent(self, now: int, connection: int, segment: Segment, why: tuple[str, int, int, bool]) -> None:
+        """Note a segment that leaves; `why` is (reason, own ISN, peer's ISN, whether it was sent before)."""
+        reason, isn, peer_isn, again = why
+        self.records.append(
+            SegmentSent(
+                now,
+                connection,
+                reason,
+                segment.flags,
+                segment.seq,
+                len(segment.payload),
+                segment.ack,
+                segment.wnd,
+                segment.packet_number,
+                segment.count,
+                isn,
+                peer_isn,
+                again,
+            )
+        )
+
+    def received(self, now: int, connection: int, segment: Segment, outcome: str) -> None:
+        """Note a segment that came."""
+        self.records.append(
+            SegmentReceived(
+                now,
+                connection,
+                outcome,
+                segment.flags,
+                segment.seq,
+                len(segment.payload),
+                segment.ack,
+                segment.wnd,
+                segment.packet_number,
+                segment.count,
+            )
+        )
+
+    def add(self, record: Record) -> None:
+        """Note anything else."""
+        self.records.append(record)
+
+
+def as_dict(record: Record) -> dict[str, Any]:
+    """A record as plain values, its kind first, for JSON."""
+    return {"kind": record.kind, **asdict(record)}

@@ -1,0 +1,213 @@
+"""Bytes to layers: the walk from header to header. Never raises, whatever the bytes.
+
+Two ends are carried along: where the wire says that things end (`wire_end`: the frame's original length, then
+each length field) and where the captured bytes do. What lies between them was *cut by the capture*; what the
+wire itself lacks is *malformed*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from rawproto.wire.ethernet import Ethernet
+from rawproto.wire.frame import ChecksumStatus, LinkType
+from rawproto.wire.header import Header
+from rawproto.wire.ipv4 import IPv4
+from rawproto.wire.ipv6 import IPv6
+from rawproto.wire.rdt import RDT
+
+__all__ = ["ChecksumVerdict", "Layout", "Problem", "broken_rules", "dissect", "first_header", "lay_out", "verdicts"]
+
+
+class Problem(NamedTuple):
+    """What is wrong with the bytes, and where."""
+
+    layer: str
+    field: str
+    offset: int
+    """In bytes from the start of the frame."""
+    rule: str
+    """A short word that stays: "short", "exceeds", "cut", "version", "minimum", "length", "option", "unsupported"."""
+    text: str
+    by_capture: bool = False
+    """The capture cut the frame; nothing is known to be wrong with it."""
+
+
+class ChecksumVerdict(StrEnum):
+    """What is known of one layer's checksum."""
+
+    OK = "ok"
+    BAD = "bad"
+    OFFLOADED = "offloaded"
+    """Left for hardware to fill in: the value means nothing."""
+    UNVERIFIABLE = "unverifiable"
+    """Not all of the bytes are here (cut, or a fragment), or the sender left it out (UDP's 0)."""
+
+
+class Layout(NamedTuple):
+    """Where each header lies in the bytes."""
+
+    data: bytes
+    layers: tuple[Header, ...]
+    offsets: tuple[int, ...]
+    ends: tuple[int, ...]
+    """Where each layer's payload ends on the wire; past the data if the capture cut it."""
+    payload_start: int
+    payload_end: int
+    """What follows is the trailer: padding, or bytes that no length field counts."""
+    fragmented: int
+    """The number of layers from which on checksums can't be verified, because the rest is in other fragments."""
+    problems: tuple[Problem, ...]
+    """What the walk itself met; `broken_rules` gives the rest."""
+
+
+def first_header(linktype: int, data: bytes) -> type[Header] | None:
+    """The class of a frame's first header, None for link types that are not spoken here."""
+    if linktype == LinkType.ETHERNET:
+        return Ethernet
+    if linktype == LinkType.USER0:
+        return RDT
+    if linktype == LinkType.IPV6 or (linktype == LinkType.RAW and data and data[0] >> 4 == 6):
+        return IPv6
+    return IPv4 if linktype in (LinkType.IPV4, LinkType.RAW) else None
+
+
+def dissect(data: bytes, wire_length: int, first: type[Header] | None) -> Layout:
+    """Find the headers in `data`, of which the wire had `wire_length` bytes, starting with `first`."""
+    layers: list[Header] = []
+    offsets: list[int] = []
+    ends: list[int] = []
+    problems: list[Problem] = []
+    captured = len(data)
+    offset, wire_end = 0, max(wire_length, captured)
+    fragmented = -1
+    kind = first
+    while kind is not None:
+        end = min(captured, wire_end)
+        if end - offset < kind.SIZE:
+            problems.append(_too_short(kind, offset, end, wire_end))
+            break
+        if kind.variants:
+            variant = kind.variants.get(data[offset], kind)
+            if end - offset < variant.SIZE:
+                problems.append(_too_short(variant, offset, end, wire_end))
+            else:
+                kind = variant
+        header = kind.decode(data, offset, end)
+        layers.append(header)
+        offsets.append(offset)
+        start = offset + header.size
+        declared = header.payload_end(offset) if kind.length_field else None
+        if declared is not None and declared != wire_end:
+            if declared < wire_end:
+                wire_end = max(start, declared)
+                end = min(captured, wire_end)
+            elif fragmented < 0:
+                problems.append(_exceeds(header, offset, wire_end, declared))
+        ends.append(wire_end)
+        if kind.may_fragment and fragmented < 0 and header.is_fragment:
+            fragmented = len(layers)
+        kind = header.above(data, start, end)
+        offset = start
+    if wire_end > captured:
+        text = f"{captured} of {max(wire_length, captured)} bytes were captured"
+        problems.append(Problem("frame", "data", captured, "cut", text, by_capture=True))
+    if not layers and first is None:
+        problems.append(Problem("frame", "linktype", 0, "unsupported", "no parser for this link type"))
+    return Layout(
+        data,
+        tuple(layers),
+        tuple(offsets),
+        tuple(ends),
+        offset,
+        min(wire_end, captured),
+        len(layers) if fragmented < 0 else fragmented,
+        tuple(problems),
+    )
+
+
+def lay_out(data: bytes, layers: tuple[Header, ...], sizes: Sequence[int], trailer: int) -> Layout:
+    """The layout of a built packet, whose headers have `sizes` bytes. Its layers have all fields worked out."""
+    whole = len(data) - trailer
+    solved: list[Header] = []
+    offsets: list[int] = []
+    offset = 0
+    fragmented = -1
+    for size, header in zip(sizes, layers, strict=True):
+        solved.append(type(header).decode(data, offset, offset + size))
+        offsets.append(offset)
+        offset += size
+        if header.may_fragment and fragmented < 0 and header.is_fragment:
+            fragmented = len(solved)
+    return Layout(
+        data,
+        tuple(solved),
+        tuple(offsets),
+        (whole,) * len(layers),
+        offset,
+        whole,
+        len(layers) if fragmented < 0 else fragmented,
+        (),
+    )
+
+
+def verdicts(layout: Layout, known: ChecksumStatus) -> dict[str, ChecksumVerdict]:
+    """The verdict on each layer that has a checksum; a layer's second occurrence is called "IPv4#2"."""
+    found: dict[str, ChecksumVerdict] = {}
+    network: Header | None = None
+    for at, header in enumerate(layout.layers):
+        if header.has_checksum:
+            again = sum(name.partition("#")[0] == header.family for name in found)
+            name = f"{header.family}#{again + 1}" if again else header.family
+            found[name] = _verdict(layout, at, network, known)
+        if header.has_pseudo_header:
+            network = header
+    return found
+
+
+def _verdict(layout: Layout, at: int, network: Header | None, known: ChecksumStatus) -> ChecksumVerdict:
+    header, offset, end = layout.layers[at], layout.offsets[at], layout.ends[at]
+    if header.offloadable and known == ChecksumStatus.VERIFIED:
+        return ChecksumVerdict.OK
+    if header.checksum_covers_payload and (end > len(layout.data) or at >= layout.fragmented):
+        holds = None
+    else:
+        holds = header.verify(layout.data[offset:end], network)
+    if holds:
+        return ChecksumVerdict.OK
+    if header.offloadable and known == ChecksumStatus.OFFLOADED:
+        return ChecksumVerdict.OFFLOADED
+    return ChecksumVerdict.UNVERIFIABLE if holds is None else ChecksumVerdict.BAD
+
+
+def _too_short(kind: type[Header], offset: int, end: int, wire_end: int) -> Problem:
+    cut = wire_end - offset >= kind.SIZE
+    text = f"{end - offset} of the header's {kind.SIZE} bytes are here"
+    return Problem(kind.family, kind.fields[0].name, offset, "cut" if cut else "short", text, by_capture=cut)
+
+
+def _exceeds(header: Header, offset: int, wire_end: int, declared: int) -> Problem:
+    row = header.fields[header.index_of(header.length_field)]
+    text = f"{row.name} is {header.raw(row.name)}: {declared - wire_end} bytes more than there are"
+    return Problem(header.family, row.name, offset + row.offset // 8, "exceeds", text)
+
+
+def broken_rules(layout: Layout) -> list[Problem]:
+    """The rules that the headers' values break, each on its own."""
+    problems = []
+    for header, offset, end in zip(layout.layers, layout.offsets, layout.ends, strict=True):
+        words = header.fields[-1].words
+        if words is not None:
+            row = header.fields[header.index_of(words)]
+            length = header.raw(words) * 4
+            if length > header.size and length > header.SIZE:
+                cut = offset + length <= end
+                text = f"{words} says {length} bytes, {header.size} are here"
+                where = offset + row.offset // 8
+                problems.append(Problem(header.family, words, where, "cut" if cut else "exceeds", text, cut))
+        for field, rule, text in header.broken_rules():
+            where = offset + header.fields[header.index_of(field)].offset // 8
+            problems.append(Problem(header.family, field, where, rule, text))
+    return problems

@@ -1,0 +1,55 @@
+"""IPv6 (RFC 8200), without extension headers yet: they are payload."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rawproto.wire.checksum import pseudo_header
+from rawproto.wire.field import Address, computed, field, ipv6_address
+from rawproto.wire.header import IP_PROTOCOLS, Broken, Header
+from rawproto.wire.ipv4 import ECN_NAMES, IP_PROTOCOL_NAMES, ip_number_of
+
+__all__ = ["NO_NEXT_HEADER", "IPv6"]
+
+NO_NEXT_HEADER = 59
+
+
+class IPv6(Header, ethertype=0x86DD, ip_protocol=41, source="RFC 8200 §3"):
+    """An IPv6 header, 40 bytes."""
+
+    __slots__ = ()
+    has_pseudo_header = True
+    length_field = "payload_length"
+
+    version: int = field(4, 6, "version", "RFC 8200 §3")
+    dscp: int = field(6, 0, "differentiated services code point", "RFC 2474 §3")
+    ecn: int = field(2, 0, "explicit congestion notification", "RFC 3168 §5", names=ECN_NAMES)
+    flow_label: int = field(20, 0, "ties the packets of a flow together", "RFC 6437 §2", base=16)
+    payload_length: int | None = computed(16, "all that follows, in bytes", "RFC 8200 §3")
+    next_header: int | None = computed(8, "type of what follows", "RFC 8200 §3", names=IP_PROTOCOL_NAMES)
+    hop_limit: int = field(8, 64, "hops that are left", "RFC 8200 §3")
+    src: Address = ipv6_address("::", "source address", "RFC 8200 §3")
+    dst: Address = ipv6_address("::", "destination address", "RFC 8200 §3")
+
+    def build(self, payload: bytes, above: Header | None = None, network: Header | None = None) -> bytes:
+        """Fill in payload length and next header."""
+        number = NO_NEXT_HEADER if above is None and not payload else ip_number_of(above)
+        return self.pack(payload_length=len(payload), next_header=number)
+
+    def payload_end(self, offset: int) -> int | None:
+        """By the payload length."""
+        end: int = offset + 40 + self._values[4]
+        return end
+
+    def above(self, data: bytes, offset: int, end: int) -> type[Header] | None:
+        """By the next header."""
+        return IP_PROTOCOLS.get(self._values[5]) if self._values[0] == 6 else None
+
+    def broken_rules(self) -> Iterator[Broken]:
+        """The version."""
+        if self.version != 6:
+            yield Broken("version", "version", f"version is {self.version}, not 6")
+
+    def pseudo_header(self, protocol: int, length: int) -> bytes:
+        """RFC 8200 §8.1: source, destination, the upper layer's `length` in bytes, `protocol`."""
+        return pseudo_header(self._values[7], self._values[8], protocol, length)

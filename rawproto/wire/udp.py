@@ -1,0 +1,56 @@
+"""UDP (RFC 768)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rawproto.wire.checksum import internet_checksum, patch
+from rawproto.wire.field import computed, field
+from rawproto.wire.header import IP_PROTOCOLS, Broken, Header
+from rawproto.wire.rdt_format import IP_PROTOCOL as RDT_PROTOCOL
+from rawproto.wire.rdt_format import RDT_UDP_PORT, VERSION
+
+__all__ = ["UDP"]
+
+
+class UDP(Header, ip_protocol=17, source="RFC 768"):
+    """A UDP header, 8 bytes. A checksum of 0 means that there is none; without an IP header, None gives 0."""
+
+    __slots__ = ()
+    offloadable = True
+    length_field = "length"
+    src_port: int = field(16, 0, "source port", "RFC 768 p1")
+    dst_port: int = field(16, 0, "destination port", "RFC 768 p2")
+    length: int | None = computed(16, "header and payload in bytes", "RFC 768 p2")
+    checksum: int | None = computed(16, "over pseudo header, header and payload", "RFC 768 p2", base=16)
+
+    def build(self, payload: bytes, above: Header | None = None, network: Header | None = None) -> bytes:
+        """Fill in length and checksum; a sum of 0 is sent as 0xffff."""
+        length = 8 + len(payload)
+        header = self.pack(length=length)
+        if self._values[3] is not None or network is None:
+            return header
+        return patch(header, 6, internet_checksum(network.pseudo_header(17, length), header, payload) or 0xFFFF)
+
+    def payload_end(self, offset: int) -> int | None:
+        """By the length; one below 8 says nothing (0 is what segmentation offload or a jumbogram leaves)."""
+        length: int = self._values[2]
+        return offset + length if length >= 8 else None
+
+    def above(self, data: bytes, offset: int, end: int) -> type[Header] | None:
+        """RDT, if one of the ports is RDT's and the first byte is its version."""
+        src, dst, *_ = self._values
+        if RDT_UDP_PORT in (src, dst) and offset < end and data[offset] == VERSION:
+            return IP_PROTOCOLS.get(RDT_PROTOCOL)
+        return None
+
+    def broken_rules(self) -> Iterator[Broken]:
+        """The length counts the header."""
+        if self._values[2] < 8:
+            yield Broken("length", "minimum", f"length is {self._values[2]}, the header alone has 8 bytes")
+
+    def verify(self, data: bytes, network: Header | None) -> bool | None:
+        """The sum; None if the sender left it out."""
+        if network is None or (self._values[3] == 0 and network.raw("version") == 4):
+            return None
+        return internet_checksum(network.pseudo_header(17, len(data)), data) == 0 and self._values[3] != 0
