@@ -21,7 +21,7 @@ from rawproto.link.base import Link, LinkWrapper
 from rawproto.link.impairment import Impairment
 from rawproto.wire.frame import LinkType
 
-__all__ = ["FaultObserver", "ImpairedLink"]
+__all__ = ["FaultObserver", "ImpairedLink", "Impairment"]
 
 FaultObserver = Callable[[int, str, bytes, str], object]
 """Told of each fault: time in ns, its name, the frame as it was handed in, and the peer it was for."""

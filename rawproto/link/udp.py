@@ -48,8 +48,9 @@ class UdpLink(Link):
     (then 25300). `Frame.peer` names the sender in that form. `mtu` is the most bytes of a datagram, by default
     the interface's MTU without the IP and UDP headers; datagrams are sent with don't-fragment, and what ICMP
     claims of the path's MTU is ignored (PMTUDISC_PROBE): the transport finds that out itself (RFC 8899), and
-    anybody could forge it. `batch` is when `receive` stops, in datagrams: more at once
-    no longer fit the processor's cache, and cost double; a joined run may exceed it. `buffer_size` is the wanted socket buffers in bytes.
+    anybody could forge it. `batch` is the number of datagrams at which `receive` stops (a joined run may go over
+    it): more at once no longer fit the processor's cache and cost double. `buffer_size` is the wanted size of the
+    socket buffers in bytes.
 
     The `time_ns` of a frame is the `now` of the call that received it. Its checksum status is unknown: the kernel
     has checked the UDP checksum, but that is not in the frame.

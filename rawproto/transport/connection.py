@@ -185,6 +185,16 @@ class Connection:
         return self.receiver.ready > 0 or self.receiver.at_end or self.end is not None
 
     @property
+    def readable_data(self) -> bool:
+        """`recv` would give data."""
+        return self.receiver.ready > 0
+
+    @property
+    def shut_down(self) -> bool:
+        """The application has said that it sends no more."""
+        return self._shutdown_asked
+
+    @property
     def writable(self) -> bool:
         """`send` would take something, or raise."""
         return self.end is not None or (self.state in _SENDS and self.sender.space() > 0)

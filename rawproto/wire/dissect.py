@@ -20,6 +20,8 @@ from rawproto.wire.rdt import RDT
 
 __all__ = ["ChecksumVerdict", "Layout", "Problem", "broken_rules", "dissect", "first_header", "lay_out", "verdicts"]
 
+ETHERNET = int(LinkType.ETHERNET)
+
 
 class Problem(NamedTuple):
     """What is wrong with the bytes, and where."""
@@ -65,7 +67,7 @@ class Layout(NamedTuple):
 
 def first_header(linktype: int, data: bytes) -> type[Header] | None:
     """The class of a frame's first header, None for link types that are not spoken here."""
-    if linktype == LinkType.ETHERNET:
+    if linktype == ETHERNET:
         return Ethernet
     if linktype == LinkType.USER0:
         return RDT
@@ -85,7 +87,7 @@ def dissect(data: bytes, wire_length: int, first: type[Header] | None) -> Layout
     fragmented = -1
     kind = first
     while kind is not None:
-        end = min(captured, wire_end)
+        end = wire_end if wire_end < captured else captured  # noqa: FURB136 - at every header
         if end - offset < kind.SIZE:
             problems.append(_too_short(kind, offset, end, wire_end))
             break
@@ -98,7 +100,7 @@ def dissect(data: bytes, wire_length: int, first: type[Header] | None) -> Layout
         header = kind.decode(data, offset, end)
         layers.append(header)
         offsets.append(offset)
-        start = offset + header.size
+        start = offset + (header.size if kind.has_tail else kind.SIZE)
         declared = header.payload_end(offset) if kind.length_field else None
         if declared is not None and declared != wire_end:
             if declared < wire_end:

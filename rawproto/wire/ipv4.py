@@ -102,7 +102,9 @@ class IPv4(Header, ethertype=0x0800, ip_protocol=4, source="RFC 791 §3.1"):
             yield Broken("total_length", "minimum", f"total_length is {length}, below the header's {ihl * 4}")
 
     def verify(self, data: bytes, network: Header | None) -> bool | None:
-        """The sum over the header."""
+        """The sum over the header; None if a part of it is missing."""
+        if self._values[1] * 4 > self.size:
+            return None
         return internet_checksum(data[: self.size]) == 0
 
     @property

@@ -77,7 +77,7 @@ class Packet:
         packet._layers = None
         if isinstance(data, Frame):
             packet._data = data.data
-            packet._wire_length = data.wire_length
+            packet._wire_length = data.original_length or 0
             packet._linktype = data.linktype
             packet._checksum = data.checksum
         else:
@@ -121,7 +121,7 @@ class Packet:
         """Where each header lies in the bytes; its headers have all fields worked out."""
         if self._layout is None:
             if self._data is not None:
-                first = first_header(self.linktype, self._data)
+                first = first_header(self._linktype or 0, self._data)
                 self._layout = dissect(self._data, self._wire_length, first)
                 self._layers = self._layout.layers
             else:
@@ -202,7 +202,7 @@ class Packet:
         packet = object.__new__(Packet)
         packet._layers = layers
         packet._payload = payload
-        if self.trailer:
+        if self._trailer or self._data is not None:
             packet._trailer = self.trailer
         if self._linktype is not None:
             packet._linktype = self._linktype

@@ -167,10 +167,10 @@ def test_blocks_and_options_without_use_are_passed_over(make: Build) -> None:
 
 @orders
 def test_simple_packets_are_cut_at_the_snapshot_length(make: Build) -> None:
-    head = make.section() + make.interface(101, snaplen=4, options=make.option(2, b"if0")) + make.interface(1)
-    data = head + make.block(SPB, make.pack("I", 6) + b"abcd") + make.block(SPB, make.pack("I", 3) + b"xyz")
+    head = make.section() + make.interface(101, snaplen=3, options=make.option(2, b"if0")) + make.interface(1)
+    data = head + make.block(SPB, make.pack("I", 6) + b"abc") + make.block(SPB, make.pack("I", 3) + b"xyz")
     assert read(data) == [
-        Frame(b"abcd", 0, LinkType.RAW, "if0", original_length=6),
+        Frame(b"abc", 0, LinkType.RAW, "if0", original_length=6),
         Frame(b"xyz", 0, LinkType.RAW, "if0"),
     ]
 

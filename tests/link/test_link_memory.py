@@ -89,6 +89,15 @@ def test_a_full_queue_drops_the_newest_and_counts() -> None:
     assert [frame.data for frame in b.receive(0)] == [b"7"]
 
 
+def test_a_queue_that_is_more_than_full_takes_nothing() -> None:
+    a, b = memory_pair(queue_frames=3)
+    a.send([b"1", b"2", b"3"], 0)
+    b.segment.queue_frames = 2
+    a.send([b"4", b"5"], 0)
+    assert [frame.data for frame in b.receive(0)] == [b"1", b"2", b"3"]
+    assert b.dropped == 2
+
+
 def test_there_is_no_descriptor_until_one_is_asked_for() -> None:
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a directory that pathlib would open itself
     a, b = memory_pair()

@@ -1,0 +1,125 @@
+"""A host in real time: a link, an address on it, and sockets. What a kernel would be, for one address."""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from random import Random, SystemRandom
+from types import TracebackType
+from typing import Protocol, Self
+
+from rawproto.capture.journal import JournalWriter
+from rawproto.errors import WireError
+from rawproto.link.base import Link
+from rawproto.link.carrier import DatagramCarrier, IpCarrier
+from rawproto.link.chance import derive_rng
+from rawproto.link.tap import TapLink
+from rawproto.sockets.driver import Driver
+from rawproto.sockets.socket import Socket
+from rawproto.transport.config import Config
+from rawproto.transport.endpoint import Endpoint
+from rawproto.transport.stack import Stack
+from rawproto.transport.trace import Trace
+from rawproto.wire.address import ip_text, pack_ip
+from rawproto.wire.frame import Frame, LinkType
+
+__all__ = ["Host"]
+
+
+class Sink(Protocol):
+    """Where a recording goes: any capture writer."""
+
+    def write(self, frame: Frame) -> None:
+        """Append `frame`."""
+
+
+class Host:
+    """One address on one link, with RDT sockets. Closing it closes the link.
+
+    `address` is an IP address for links that carry frames or packets, and what the link calls itself for those that
+    carry datagrams (the default). `mac` is for Ethernet links without an address of their own. With a `seed`, all that
+    is random in the transport follows from it. `recording` gets every frame and every call; `trace` gets the engine's
+    records.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        address: str = "",
+        *,
+        mac: str = "",
+        name: str = "host",
+        config: Config | None = None,
+        seed: int | None = None,
+        recording: Sink | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        config = Config() if config is None else config
+        tapped = link if recording is None else TapLink(link, recording.write)
+        carrier: IpCarrier | DatagramCarrier
+        if link.linktype is LinkType.USER0:
+            carrier = DatagramCarrier(tapped, address or str(getattr(link, "address", link.interface)))
+        else:
+            carrier = IpCarrier(tapped, address, mac or str(getattr(link, "address", "")) or random_mac())
+        rng: Random = SystemRandom() if seed is None else derive_rng(seed, name, "endpoint")
+        endpoint = Endpoint(config, rng, carrier.datagram_size, trace)
+        journal = None if recording is None else JournalWriter(recording)
+        self.address = carrier.address
+        self.name = name
+        self.carrier = carrier
+        self.stack = Stack(carrier, endpoint, journal)
+        self.driver = Driver(self.stack)
+
+    def socket(self) -> Socket:
+        """A new stream socket."""
+        return Socket(self)
+
+    def peer_address(self, text: str) -> str:
+        """The one way this host writes the address `text`. Raises OSError (EADDRNOTAVAIL) for what is not one."""
+        if isinstance(self.carrier, DatagramCarrier):
+            return text
+        try:
+            packed = pack_ip(text)
+        except WireError as error:
+            raise OSError(errno.EADDRNOTAVAIL, str(error)) from None
+        if len(packed) != len(self.carrier.ip):
+            problem = f"{text} is not an IPv{self.carrier.version} address, and this host has only {self.address}"
+            raise OSError(errno.EAFNOSUPPORT, problem)
+        return ip_text(packed)
+
+    def discarded(self) -> Counter[str]:
+        """Datagrams that reached no connection, by reason."""
+        with self.driver.lock:
+            return self.stack.endpoint.discarded + self.carrier.discarded
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Wait, at most `timeout` seconds, until no connection has anything left to deliver to its peer."""
+        with self.driver.lock:
+            connections = self.stack.endpoint.connections
+            return self.driver.wait(
+                lambda: all(connection.drained for connection in connections.values()), int(timeout * 1e9)
+            )
+
+    def close(self, linger: float = 5.0) -> None:
+        """Deliver what was handed over, for at most `linger` seconds, then go.
+
+        Connections that are not over by then just fall silent. May be called twice.
+        """
+        if self.driver.failure is None and linger > 0 and not self.driver.closed:
+            self.wait_idle(linger)
+        self.driver.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(linger=0 if kind is not None else 5.0)
+
+
+def random_mac() -> str:
+    """A locally administered unicast address (IEEE 802 §8.4)."""
+    octets = bytearray(SystemRandom().randbytes(6))
+    octets[0] = octets[0] & 0xFC | 0x02
+    return octets.hex(":")

@@ -1,0 +1,259 @@
+"""Berkeley sockets over a host's stack: the calls, the arguments and the exceptions of the standard library's.
+
+What a kernel's socket raises, this one raises: ConnectionRefusedError, ConnectionResetError, BrokenPipeError,
+TimeoutError, BlockingIOError, OSError with the right errno.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket as stdlib
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rawproto.errors import ProtocolError
+from rawproto.transport.connection import Connection, End
+from rawproto.transport.endpoint import Listener
+
+if TYPE_CHECKING:
+    from rawproto.sockets.host import Host
+
+__all__ = ["Socket"]
+
+Address = tuple[str, int]
+
+
+class Socket:
+    """A stream socket, made by `Host.socket`. Addresses are `(host, port)`; timeouts are in seconds, as in `socket`."""
+
+    def __init__(self, host: Host, connection: Connection | None = None) -> None:
+        self._host = host
+        self._driver = host.driver
+        self._connection = connection
+        self._listener: Listener | None = None
+        self._port = 0
+        self._timeout: float | None = None
+        self._reading_done = False
+        self._closed = False
+
+    # -- opening -------------------------------------------------------------------------------------------------
+
+    def bind(self, address: Address) -> None:
+        """Take a local port; 0 takes a free one. The host part must be this host's address, or "" for it."""
+        host, port = address
+        if host not in ("", self._host.address):
+            raise OSError(
+                errno.EADDRNOTAVAIL, f"{host!r} is not an address of this host; it has {self._host.address!r}"
+            )
+        if not 0 <= port <= 0xFFFF:
+            raise OverflowError(f"port is {port}; it must be 0 to 65535")
+        with self._driver.call():
+            self._check_open()
+            if port and self._host.stack.endpoint.port_in_use(port):
+                raise OSError(errno.EADDRINUSE, f"port {port} is in use on {self._host.address}; take another one")
+            self._port = port or self._host.stack.endpoint.free_port()
+
+    def listen(self, backlog: int = 128) -> None:
+        """Take connections on the bound port, at most `backlog` not yet accepted."""
+        with self._driver.call() as now:
+            self._check_open()
+            if self._connection is not None:
+                raise OSError(errno.EINVAL, "a connected socket can't listen")
+            self._port = self._port or self._host.stack.endpoint.free_port()
+            try:
+                self._listener = self._host.stack.listen(self._port, backlog, now)
+            except ProtocolError as error:
+                raise OSError(errno.EADDRINUSE, str(error)) from None
+
+    def accept(self) -> tuple[Socket, Address]:
+        """Wait for a connection; give a socket for it and the peer's address."""
+        with self._driver.call():
+            listener = self._listener
+            if listener is None:
+                raise OSError(errno.EINVAL, "the socket does not listen; call listen() first")
+            self._wait(lambda: bool(listener.queue) or self._closed, "no connection came")
+            if self._closed:
+                raise OSError(errno.EINVAL, "the socket was closed while it waited for a connection")
+            connection = self._host.stack.accept(listener, self._driver.clock())
+            if connection is None:
+                raise BlockingIOError(errno.EAGAIN, "another thread took the connection")
+        return Socket(self._host, connection), (connection.peer, connection.peer_port)
+
+    def connect(self, address: Address) -> None:
+        """Connect to `address` and wait until that is done."""
+        peer, port = self._host.peer_address(address[0]), address[1]
+        if not 0 < port <= 0xFFFF:
+            raise OverflowError(f"port is {port}; it must be 1 to 65535")
+        with self._driver.call() as now:
+            self._check_open()
+            if self._connection is not None or self._listener is not None:
+                raise OSError(errno.EISCONN, "the socket is connected or listens already")
+            try:
+                connection = self._host.stack.connect(peer, port, now, self._port)
+            except ProtocolError as error:
+                raise OSError(errno.EADDRINUSE, str(error)) from None
+            self._connection = connection
+            self._port = connection.local_port
+            if self._timeout == 0:
+                raise BlockingIOError(errno.EINPROGRESS, os.strerror(errno.EINPROGRESS))
+            self._wait(lambda: connection.established or connection.end is not None, f"{peer} did not answer")
+            if connection.end is not None and not connection.readable_data:
+                raise _error_of(connection.end)
+
+    # -- data ----------------------------------------------------------------------------------------------------
+
+    def send(self, data: bytes | bytearray | memoryview) -> int:
+        """Hand over as much of `data` as there is room for, at least one byte; give how much that was."""
+        with self._driver.call():
+            return self._send(memoryview(data).cast("B"))
+
+    def sendall(self, data: bytes | bytearray | memoryview) -> None:
+        """Hand over all of `data`."""
+        view = memoryview(data).cast("B")
+        with self._driver.call():
+            while view:
+                view = view[self._send(view) :]
+
+    def _send(self, view: memoryview) -> int:
+        connection = self._connected()
+        if not view:
+            return 0
+        self._wait(lambda: connection.writable or connection.shut_down, "the peer takes no more data")
+        if connection.shut_down:
+            raise BrokenPipeError(errno.EPIPE, "this side has been shut down for sending")
+        if connection.end is not None:
+            raise _error_of(connection.end, sending=True)
+        return self._host.stack.send(connection, view, self._driver.clock())
+
+    def recv(self, limit: int) -> bytes:
+        """Wait for data and give up to `limit` bytes; b"" once the peer has no more to send."""
+        with self._driver.call():
+            connection = self._connected()
+            if self._reading_done:
+                return b""
+            self._wait(lambda: connection.readable, "no data came")
+            if connection.readable_data:
+                return self._host.stack.recv(connection, limit, self._driver.clock())
+            if not connection.receiver.at_end and connection.end is not None and connection.end.cause != "closed":
+                raise _error_of(connection.end)
+            return b""
+
+    def recv_into(self, buffer: bytearray | memoryview, limit: int = 0) -> int:
+        """As recv, into `buffer`; give how many bytes that was."""
+        view = memoryview(buffer).cast("B")
+        data = self.recv(min(limit or len(view), len(view)))
+        view[: len(data)] = data
+        return len(data)
+
+    # -- closing ---------------------------------------------------------------------------------------------------
+
+    def shutdown(self, how: int) -> None:
+        """End one direction or both: socket.SHUT_RD, SHUT_WR, SHUT_RDWR."""
+        if how not in (stdlib.SHUT_RD, stdlib.SHUT_WR, stdlib.SHUT_RDWR):
+            raise OSError(errno.EINVAL, f"how is {how}; it must be SHUT_RD, SHUT_WR or SHUT_RDWR")
+        with self._driver.call() as now:
+            connection = self._connected()
+            if how != stdlib.SHUT_WR:
+                self._reading_done = True
+            if how != stdlib.SHUT_RD:
+                self._host.stack.shutdown(connection, now)
+
+    def close(self) -> None:
+        """Give the socket back. What was sent goes on to the peer; unread data makes it a reset (RFC 2525 §2.17)."""
+        with self._driver.lock:
+            if self._closed:
+                return
+            self._closed = True
+            if self._driver.failure is not None:
+                return
+            now = self._driver.clock()
+            if self._listener is not None:
+                self._host.stack.unlisten(self._listener, now)
+            if self._connection is not None:
+                self._host.stack.close(self._connection, now)
+            self._driver.wake()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- settings ----------------------------------------------------------------------------------------------------
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Wait at most `timeout` seconds in each call; None for ever, 0 not at all."""
+        if timeout is not None and timeout < 0:
+            raise ValueError(f"timeout is {timeout}; it must be at least 0")
+        self._timeout = timeout
+
+    def gettimeout(self) -> float | None:
+        """The timeout in seconds."""
+        return self._timeout
+
+    def setblocking(self, blocking: bool) -> None:
+        """As settimeout(None) or settimeout(0)."""
+        self._timeout = None if blocking else 0
+
+    def getsockname(self) -> Address:
+        """The local address."""
+        return self._host.address, self._port if self._connection is None else self._connection.local_port
+
+    def getpeername(self) -> Address:
+        """The peer's address."""
+        connection = self._connected()
+        return connection.peer, connection.peer_port
+
+    def drain(self) -> bool:
+        """Wait until the peer has acknowledged all that was handed over; False if the timeout came first.
+
+        Not a Berkeley call: with those nobody can know.
+        """
+        with self._driver.call():
+            connection = self._connected()
+            timeout_ns = None if self._timeout is None else int(self._timeout * 1e9)
+            return self._driver.wait(lambda: connection.drained, timeout_ns)
+
+    @property
+    def connection(self) -> Connection | None:
+        """The engine's side of it, for those who want to look: state, RTT, windows."""
+        return self._connection
+
+    # -- helpers --------------------------------------------------------------------------------------------------------
+
+    def _wait(self, ready: Callable[[], bool], what: str) -> None:
+        if ready():
+            return
+        if self._timeout == 0:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        timeout_ns = None if self._timeout is None else int(self._timeout * 1e9)
+        if not self._driver.wait(ready, timeout_ns):
+            raise TimeoutError(f"timed out: {what} within {self._timeout:g} s")
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise OSError(errno.EBADF, "the socket is closed")
+
+    def _connected(self) -> Connection:
+        self._check_open()
+        if self._connection is None:
+            raise OSError(errno.ENOTCONN, "the socket is not connected")
+        return self._connection
+
+
+def _error_of(end: End, *, sending: bool = False) -> OSError:
+    """What the standard library would raise for the way a connection ended."""
+    text = str(end)
+    if end.cause == "refused":
+        return ConnectionRefusedError(errno.ECONNREFUSED, text)
+    if end.cause == "timeout":
+        return TimeoutError(errno.ETIMEDOUT, text)
+    if end.cause == "aborted":
+        return ConnectionAbortedError(errno.ECONNABORTED, text)
+    if end.cause == "closed" and sending:
+        return BrokenPipeError(errno.EPIPE, text)
+    return ConnectionResetError(errno.ECONNRESET, text)
