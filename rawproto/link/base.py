@@ -50,6 +50,10 @@ class Link(ABC):
         """A descriptor that polls readable when `receive` has something; -1 if there is none."""
         return -1
 
+    def canonical(self, peer: str) -> str:
+        """The one way in which this link writes the name `peer`, as in `Frame.peer`. Raises LinkError for none."""
+        return peer
+
     def on_wire(self, data: bytes, *, peer: str, outbound: bool) -> tuple[bytes, LinkType]:
         """`data` as a capture should hold it, and its link type; headers that the kernel keeps are put back."""
         return data, self.linktype
@@ -94,6 +98,10 @@ class LinkWrapper(Link):
     def fileno(self) -> int:
         """The inner link's descriptor."""
         return self.inner.fileno()
+
+    def canonical(self, peer: str) -> str:
+        """As the inner link writes it."""
+        return self.inner.canonical(peer)
 
     def on_wire(self, data: bytes, *, peer: str, outbound: bool) -> tuple[bytes, LinkType]:
         """As the inner link shows it."""

@@ -9,10 +9,11 @@ What arrives and is not for this host, or not valid, is counted by reason in `di
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from collections.abc import Sequence
 
-from rawproto.errors import ConfigError
+from rawproto.errors import ConfigError, LinkError, WireError
 from rawproto.link.base import Link
 from rawproto.link.neighbor import Neighbors
 from rawproto.wire.address import ip_text, pack_ip, pack_mac
@@ -60,6 +61,18 @@ class IpCarrier:
         self._packed: dict[str, bytes] = {}
         self._prefixes: dict[tuple[bytes, bytes, int], bytes] = {}
         self._known: dict[bytes, Known] = {}
+
+    def canonical(self, peer: str) -> str:
+        """The one way in which the address `peer` is written. Raises LinkError for what can't be reached from here."""
+        try:
+            packed = pack_ip(peer)
+        except WireError as error:
+            raise LinkError(errno.EADDRNOTAVAIL, str(error)) from None
+        if len(packed) != len(self.ip):
+            raise LinkError(
+                errno.EAFNOSUPPORT, f"{peer} is no IPv{self.version} address, and this host has only {self.address}"
+            )
+        return ip_text(packed)
 
     # -- out -----------------------------------------------------------------------------------------------------
 
@@ -237,6 +250,10 @@ class DatagramCarrier:
         self.address = address
         self.datagram_size = link.mtu
         self.discarded: Counter[str] = Counter()
+
+    def canonical(self, peer: str) -> str:
+        """As the link writes it."""
+        return self.link.canonical(peer)
 
     def send(self, peer: str, datagrams: Sequence[bytes], now: int) -> None:
         """Send `datagrams`, in order, to `peer`. Raises LinkError."""

@@ -150,6 +150,15 @@ class UdpLink(Link):
                 break
         return frames
 
+    @property
+    def address(self) -> str:
+        """This end, as peers write it."""
+        return self._peers.names[self._socket.getsockname()]
+
+    def canonical(self, peer: str) -> str:
+        """`peer` with its port. Raises LinkError for what is no address of this link's IP version."""
+        return self._peers.names[self._peers.address(peer)]
+
     def on_wire(self, data: bytes, *, peer: str, outbound: bool) -> tuple[bytes, LinkType]:
         """Give `data` as an IP packet: its IP and UDP headers put back, `LinkType.RAW`.
 

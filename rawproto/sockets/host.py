@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 from collections import Counter
 from random import Random, SystemRandom
 from types import TracebackType
 from typing import Protocol, Self
 
 from rawproto.capture.journal import JournalWriter
-from rawproto.errors import WireError
 from rawproto.link.base import Link
 from rawproto.link.carrier import DatagramCarrier, IpCarrier
 from rawproto.link.chance import derive_rng
@@ -20,7 +18,6 @@ from rawproto.transport.config import Config
 from rawproto.transport.endpoint import Endpoint
 from rawproto.transport.stack import Stack
 from rawproto.transport.trace import Trace
-from rawproto.wire.address import ip_text, pack_ip
 from rawproto.wire.frame import Frame, LinkType
 
 __all__ = ["Host"]
@@ -58,7 +55,9 @@ class Host:
         tapped = link if recording is None else TapLink(link, recording.write)
         carrier: IpCarrier | DatagramCarrier
         if link.linktype is LinkType.USER0:
-            carrier = DatagramCarrier(tapped, address or str(getattr(link, "address", link.interface)))
+            carrier = DatagramCarrier(
+                tapped, link.canonical(address) if address else str(getattr(link, "address", link.interface))
+            )
         else:
             carrier = IpCarrier(tapped, address, mac or str(getattr(link, "address", "")) or random_mac())
         rng: Random = SystemRandom() if seed is None else derive_rng(seed, name, "endpoint")
@@ -73,19 +72,6 @@ class Host:
     def socket(self) -> Socket:
         """A new stream socket."""
         return Socket(self)
-
-    def peer_address(self, text: str) -> str:
-        """The one way this host writes the address `text`. Raises OSError (EADDRNOTAVAIL) for what is not one."""
-        if isinstance(self.carrier, DatagramCarrier):
-            return text
-        try:
-            packed = pack_ip(text)
-        except WireError as error:
-            raise OSError(errno.EADDRNOTAVAIL, str(error)) from None
-        if len(packed) != len(self.carrier.ip):
-            problem = f"{text} is not an IPv{self.carrier.version} address, and this host has only {self.address}"
-            raise OSError(errno.EAFNOSUPPORT, problem)
-        return ip_text(packed)
 
     def discarded(self) -> Counter[str]:
         """Datagrams that reached no connection, by reason."""

@@ -83,7 +83,7 @@ class Socket:
 
     def connect(self, address: Address) -> None:
         """Connect to `address` and wait until that is done."""
-        peer, port = self._host.peer_address(address[0]), address[1]
+        peer, port = self._host.carrier.canonical(address[0]), address[1]
         if not 0 < port <= 0xFFFF:
             raise OverflowError(f"port is {port}; it must be 1 to 65535")
         with self._driver.call() as now:

@@ -104,7 +104,7 @@ def dissect(data: bytes, wire_length: int, first: type[Header] | None) -> Layout
         declared = header.payload_end(offset) if kind.length_field else None
         if declared is not None and declared != wire_end:
             if declared < wire_end:
-                wire_end = max(start, declared)
+                wire_end = declared
                 end = min(captured, wire_end)
             elif fragmented < 0:
                 problems.append(_exceeds(header, offset, wire_end, declared))

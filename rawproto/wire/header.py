@@ -133,7 +133,10 @@ class Header:
         return self.pack()
 
     def payload_end(self, offset: int) -> int | None:
-        """Where the header's own length says that its payload ends, given its offset; None if it does not say."""
+        """Where the header's own length says that its payload ends, given its offset; None if it does not say.
+
+        Never before the header's own end: a length that small is a broken rule, and says nothing.
+        """
         return None
 
     def above(self, data: bytes, offset: int, end: int) -> type[Header] | None:

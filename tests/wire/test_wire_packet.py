@@ -154,10 +154,11 @@ def test_none_is_computed_and_an_int_is_sent_as_given(layer: type[Header], name:
     right = packet.computed()[layer].raw(name)
     assert right not in (None, 0)
     for wrong in (0, 1, (right + 1) & 0xF):
-        built = packet.replace(layer, **{name: wrong})
+        change: Any = {name: wrong}
+        built = packet.replace(layer, **change)
         assert built.layout.layers[[type(h) for h in packet].index(layer)].raw(name) == wrong
         assert bytes(built) != bytes(packet)
-    assert bytes(packet.replace(layer, **{name: right})) == bytes(packet)
+    assert bytes(packet.replace(layer, **dict[str, Any]({name: right}))) == bytes(packet)
 
 
 @pytest.mark.parametrize("name", ["length", "checksum"])
@@ -415,6 +416,13 @@ def test_ip_in_ip_has_two_verdicts() -> None:
     packet = IPv4(**IPS) / IPv4(src="1.1.1.1", dst="2.2.2.2") / UDP() / b"x"
     assert packet.checksums == {"IPv4": "ok", "IPv4#2": "ok", "UDP": "ok"}
     assert Packet.parse(bytes(packet), LinkType.RAW).checksums == packet.checksums
+
+
+def test_each_checksum_takes_the_nearest_ip_header_below() -> None:
+    inside = IPv4(src="1.1.1.1", dst="2.2.2.2") / UDP() / b"x"
+    packet = IPv4(**IPS) / UDP() / inside
+    assert packet.checksums == {"IPv4": "ok", "UDP": "ok", "IPv4#2": "ok", "UDP#2": "ok"}
+    assert packet.computed()[UDP] == (IPv4(**IPS) / UDP() / bytes(inside)).computed()[UDP]
 
 
 def test_without_an_ip_header_there_is_nothing_to_verify() -> None:

@@ -108,7 +108,8 @@ def test_none_is_computed_and_zero_is_sent(name: str) -> None:
         }[name]
     )
     assert blank.computed()[RDT].crc != 0
-    zero = RDT.decode(bytes(RDT(**{name: 0}) / b"abc"), 0, 43)
+    given_zero: Any = {name: 0}
+    zero = RDT.decode(bytes(RDT(**given_zero) / b"abc"), 0, 43)
     assert zero.raw(name) == 0
 
 
