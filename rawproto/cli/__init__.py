@@ -1,1 +1,71 @@
-"""The command line: one file a verb. May import everything; nothing imports it."""
+"""The command line: one file a verb. May import everything; nothing imports it.
+
+Exit status: 0 all went well, 1 it did not (a guarantee is broken, a transfer failed), 2 something is wrong with how
+it was called or with the machine, 130 interrupted. Whatever is not 0 comes with one line on stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from rawproto import __version__
+
+__all__ = ["USAGE", "UsageError", "app", "main"]
+
+USAGE = 2
+INTERRUPTED = 130
+
+app = App(
+    name="rawproto",
+    version=__version__,
+    help="Handmade frames on a real wire, and a readable reliable transport on top of them.",
+    version_flags=["--version"],
+    help_flags=["--help", "-h"],
+    help_format="plaintext",
+)
+app.command("rawproto.cli.demo:demo", name="demo", help="Carry a file over a bad wire, and show what arrived and why.")
+
+
+class UsageError(Exception):
+    """The command can't be carried out as it was given; the text says in one line why, and what to do."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line, that of the process by default; give the exit status."""
+    try:
+        status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+    except CycloptsError as error:
+        return _complain(_one_line(error), USAGE)
+    except UsageError as error:
+        return _complain(str(error), USAGE)
+    except KeyboardInterrupt:
+        return _complain("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has gone. Python would complain once more when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status if isinstance(status, int) else 0
+
+
+def _complain(text: str, status: int) -> int:
+    print(f"rawproto: {' '.join(text.split())}", file=sys.stderr)
+    return status
+
+
+def _one_line(error: CycloptsError) -> str:
+    """Cyclopts' message, with the way to more help where the message does not say what to do itself."""
+    text = " ".join(str(error).split())
+    text = re.sub(r"^Invalid value for (\S+): ", r"\1: ", text)
+    unused = re.fullmatch(r"Unused Tokens: \[(.*)\]\.", text)
+    if unused:
+        text = f"unexpected argument {unused[1]}."
+    if not text.startswith("--"):
+        verb = error.command_chain[0] if error.command_chain else ""
+        text = f"{text[:1].lower()}{text[1:]} See `{' '.join(filter(None, ('rawproto', verb, '--help')))}`."
+    return text

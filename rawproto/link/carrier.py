@@ -80,6 +80,8 @@ class IpCarrier:
         """Send `datagrams`, in order, to the IP address `peer`. Raises LinkError, WireError for a bad address."""
         ip = self._packed.get(peer)
         if ip is None:
+            if len(self._packed) >= KNOWN_HEADERS:
+                self._packed.clear()
             ip = self._packed[peer] = pack_ip(peer)
         mac = b""
         if self.neighbors is not None:

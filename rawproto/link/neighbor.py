@@ -35,6 +35,8 @@ SUSPECT_NS = 2 * SECOND
 """After that long without a word from a neighbour that is being sent to, its address is asked for again."""
 QUESTIONS = 3
 """RFC 4861 §10, MAX_MULTICAST_SOLICIT: then what waits is dropped, and asked for anew with the next datagram."""
+MAX_NEIGHBORS = 1024
+"""Entries kept; the oldest goes first. Anybody can invent source addresses, and each gets an entry."""
 MAX_WAITING = 64
 """Datagrams kept for a neighbour whose address is not known yet."""
 
@@ -67,7 +69,7 @@ class Neighbors:
         """Give the MAC address of `ip`, None if it is not known yet. Asks where there is reason to."""
         entry = self._entries.get(ip)
         if entry is None:
-            entry = self._entries[ip] = Entry()
+            entry = self._create(ip)
         if entry.mac is None:
             if not entry.questions:
                 self._ask(ip, entry, now)
@@ -121,7 +123,8 @@ class Neighbors:
         sender, sender_mac = arp.raw("sender_ip"), arp.raw("sender_mac")
         if arp.raw("target_ip") != self.ip or sender == self.ip:
             return ""
-        self._learn(sender, sender_mac, now, create=arp.operation == 1)
+        if any(sender):  # RFC 5227 §1.1: a probe comes from 0.0.0.0, and is answered
+            self._learn(sender, sender_mac, now, create=arp.operation == 1)
         if arp.operation == 1:
             reply = ARP(operation=2, sender_mac=self.mac, sender_ip=self.ip, target_mac=sender_mac, target_ip=sender)
             self.outbox.append(bytes(Ethernet(dst=sender_mac, src=self.mac) / reply))
@@ -160,10 +163,17 @@ class Neighbors:
         if entry is None:
             if not create:
                 return
-            entry = self._entries[ip] = Entry()
+            entry = self._create(ip)
         entry.mac = mac
         entry.confirmed_ns = now
         entry.questions = 0
+
+    def _create(self, ip: bytes) -> Entry:
+        if len(self._entries) >= MAX_NEIGHBORS:
+            oldest = self._entries.pop(next(iter(self._entries)))
+            self.unresolved += len(oldest.waiting)
+        entry = self._entries[ip] = Entry()
+        return entry
 
     def _ask(self, ip: bytes, entry: Entry, now: int) -> None:
         entry.asked_ns = now

@@ -20,6 +20,7 @@ import fcntl
 import ipaddress
 import os
 import re
+import select
 import socket
 import struct
 import subprocess
@@ -40,6 +41,7 @@ __all__ = ["Lab", "Namespace", "enter_user_namespace", "set_offloads", "veth_pai
 
 _THIS_NETNS = "/proc/thread-self/ns/net"
 _SYSCTL = Path("/proc/sys/net")
+_PATIENCE_MS = 5000
 _OFFLOADS = re.compile("(tx|rx)-checksum.*|tx-scatter-gather.*|tx-.*segmentation|tx-gso-.*|rx-gro")
 """The kernel's features (net/ethtool/common.c) that `set_offloads` switches."""
 
@@ -157,6 +159,9 @@ def veth_pair(
                 if not offloads:
                     set_offloads(name, on=False)
                 _raise_interface(name, arp=not silent)
+        for namespace, name in ((left, names[0]), (right, names[1])):
+            with namespace.entered():
+                _await_queue(name)
 
 
 class Lab:
@@ -288,6 +293,21 @@ def _raise_interface(name: str, *, arp: bool = True) -> None:
         flags |= sockopt.IFF_UP
         flags = flags & ~sockopt.IFF_NOARP if arp or name == "lo" else flags | sockopt.IFF_NOARP
         fcntl.ioctl(probe, sockopt.SIOCSIFFLAGS, struct.pack("16sH22x", name.encode(), flags))
+
+
+def _await_queue(name: str) -> None:
+    """Wait until the interface really sends.
+
+    The end that came up first had no carrier then. The kernel gives it its queue in its own time
+    (net/core/link_watch.c), and until then its queue is "noop", which drops every frame without a word.
+    """
+    with IPRoute() as netlink:
+        index = socket.if_nametoindex(name)
+        for _ in range(_PATIENCE_MS):
+            if netlink.get_links(index)[0].get_attr("IFLA_QDISC") != "noop":
+                return
+            select.poll().poll(1)
+    raise LinkError(errno.ETIMEDOUT, f"{name} is up but got no queue in {_PATIENCE_MS} ms")
 
 
 def _quieten(interface: str) -> None:

@@ -28,7 +28,7 @@ _OFFSET = time.time_ns() - time.monotonic_ns()
 
 
 def wall_clock() -> int:
-    """Nanoseconds since 1970 that never go back, and count the same in all processes that began at the same offset."""
+    """Nanoseconds since 1970, never going back: the monotonic clock, moved to the time of day when we began."""
     return time.monotonic_ns() + _OFFSET
 
 
@@ -39,7 +39,7 @@ class Driver:
         self.stack = stack
         self.clock = clock
         self.lock = threading.Lock()
-        self.failure: OSError | None = None
+        self.failure: Exception | None = None
         """What made the link unusable; every call raises it from then on."""
         self._changed = threading.Condition(self.lock)
         self._polling: threading.Thread | None = None
@@ -119,7 +119,7 @@ class Driver:
             if not self.stack.endpoint.pending:
                 self._sleep(deadline)
             self.stack.step(self.clock())
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, all who wait must hear of it
             self.failure = error
         finally:
             self._polling = None

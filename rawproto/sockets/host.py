@@ -12,7 +12,7 @@ from rawproto.link.base import Link
 from rawproto.link.carrier import DatagramCarrier, IpCarrier
 from rawproto.link.chance import derive_rng
 from rawproto.link.tap import TapLink
-from rawproto.sockets.driver import Driver
+from rawproto.sockets.driver import Clock, Driver, wall_clock
 from rawproto.sockets.socket import Socket
 from rawproto.transport.config import Config
 from rawproto.transport.endpoint import Endpoint
@@ -36,7 +36,7 @@ class Host:
     `address` is an IP address for links that carry frames or packets, and what the link calls itself for those that
     carry datagrams (the default). `mac` is for Ethernet links without an address of their own. With a `seed`, all that
     is random in the transport follows from it. `recording` gets every frame and every call; `trace` gets the engine's
-    records.
+    records. `clock` gives the time in ns and must never go back.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Host:
         seed: int | None = None,
         recording: Sink | None = None,
         trace: Trace | None = None,
+        clock: Clock = wall_clock,
     ) -> None:
         config = Config() if config is None else config
         tapped = link if recording is None else TapLink(link, recording.write)
@@ -67,7 +68,7 @@ class Host:
         self.name = name
         self.carrier = carrier
         self.stack = Stack(carrier, endpoint, journal)
-        self.driver = Driver(self.stack)
+        self.driver = Driver(self.stack, clock)
 
     def socket(self) -> Socket:
         """A new stream socket."""

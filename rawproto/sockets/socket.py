@@ -223,7 +223,7 @@ class Socket:
         """The engine's side of it, for those who want to look: state, RTT, windows."""
         return self._connection
 
-    # -- helpers --------------------------------------------------------------------------------------------------------
+    # -- helpers -----------------------------------------------------------------------------------------------
 
     def _wait(self, ready: Callable[[], bool], what: str) -> None:
         if ready():

@@ -10,13 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 from rawproto.capture.pcapng import PcapngWriter
 from rawproto.errors import RawprotoError
 from rawproto.sim.lan import Lan
-from rawproto.sim.network import Condition, Host, StalledError, Task
-from rawproto.sim.stream import Stream, accept, connect, listen, wait_closed
+from rawproto.sim.network import StalledError, Task
+from rawproto.sim.stream import ConnectionEndedError, Stream, accept, connect, listen, wait_closed
 from rawproto.study.options import DemoOptions
 from rawproto.study.transfer import Fault, Outcome, Side
 from rawproto.transport.config import Config
@@ -24,35 +23,37 @@ from rawproto.transport.trace import Trace
 
 __all__ = ["PORT", "Progress", "run_simulated"]
 
-PORT = 7
-ADDRESSES = {False: {"client": "10.0.0.1", "server": "10.0.0.2"}, True: {"client": "fd00::1", "server": "fd00::2"}}
+PORT = 7000
+IPV4 = {"client": "10.0.0.1", "server": "10.0.0.2"}
+IPV6 = {"client": "fd00::1", "server": "fd00::2"}
 
 Progress = Callable[[int, int], None]
 """Told how many bytes of the file have arrived, and how many there are."""
 
 
 class Station:
-    """One of the two hosts with all that is noted of it: trace, faults, capture, and its side of the outcome."""
+    """One of the two hosts with all that is noted of it: what its application did, trace, faults, capture."""
 
     def __init__(self, lan: Lan, name: str, options: DemoOptions) -> None:
-        self.side = Side(name)
-        self.capture = options.out / f"{name}.pcapng"
-        self.done = False
-        """The reading half is over, whether it went well or not."""
+        addresses = IPV6 if options.ipv6 else IPV4
+        self.peer = addresses["server" if name == "client" else "client"]
+        self.side = Side(name, capture=options.out / f"{name}.pcapng")
+        self.blocks: list[bytes] = []
+        self.received = 0
+        self.reading = True
         self._lan = lan
+        config = Config()
         trace = Trace()
         self.side.trace = trace.records
-        address = ADDRESSES[options.ipv6][name]
-        config = Config()
-        setup = json.dumps(lan.setup(name, address, config))
-        self.writer = PcapngWriter(self.capture, comment=setup)
-        self.host: Host = lan.host(
+        setup = lan.setup(name, addresses[name], config)
+        self._writer = PcapngWriter(options.out / f"{name}.pcapng", comment=json.dumps(setup))
+        self.host = lan.host(
             name,
-            address,
+            addresses[name],
             config=config,
             impairment=options.impairment,
             on_fault=self._note_fault,
-            recording=self.writer,
+            recording=self._writer,
             trace=trace,
         )
 
@@ -60,7 +61,7 @@ class Station:
         self.side.faults.append(Fault(now, self.side.name, kind, frame, self._lan.segment.linktype))
 
     def spawn(self, task: Task) -> None:
-        """Start `task`; if it fails, its reason becomes the side's error."""
+        """Start `task` on the host; if it fails, its reason becomes the side's error."""
         self.host.spawn(self._guarded(task))
 
     def _guarded(self, task: Task) -> Task:
@@ -68,29 +69,27 @@ class Station:
             yield from task
         except RawprotoError as error:
             self.side.error = self.side.error or str(error)
-            self.done = True
+            self.reading = False
 
-    def read_all(self, stream: Stream) -> Task:
-        """Read until the peer's end of stream, noting when the first bytes came."""
-        blocks: list[bytes] = []
-        try:
-            while block := (yield from stream.recv()):
-                if self.side.first_data_ns is None:
-                    self.side.first_data_ns = self.host.now
-                blocks.append(block)
-                self.received += len(block)
-            self.side.end_of_stream = True
-        finally:
-            self.side.received = b"".join(blocks)
-            self.done = True
+    def established(self, stream: Stream) -> None:
+        """Note that connect or accept has returned, and start to read."""
+        self.side.established_ns = self.host.now
+        self.spawn(self._read_all(stream))
 
-    received = 0
+    def _read_all(self, stream: Stream) -> Task:
+        while block := (yield from stream.recv()):
+            if self.side.first_data_ns is None:
+                self.side.first_data_ns = self.host.now
+            self.blocks.append(block)
+            self.received += len(block)
+        self.side.end_of_stream = True
+        self.reading = False
 
     def finish(self) -> Side:
         """Close the capture and give the side with what the stack has counted."""
-        self.writer.close()
+        self._writer.close()
         side, stack = self.side, self.host.stack
-        side.capture = self.capture
+        side.received = b"".join(self.blocks)
         side.totals = stack.endpoint.totals()
         side.discarded = stack.endpoint.discarded + stack.carrier.discarded
         side.fired = dict(self._lan.impaired[side.name].fired)
@@ -100,5 +99,53 @@ class Station:
 def run_simulated(options: DemoOptions, progress: Progress | None = None) -> Outcome:
     """Carry `options.data` over a simulated network. The wall time in the outcome is left for the caller to measure.
 
-    Writes client.pcapng and server.pcapng into `options.out`; raises OSError if that can't be done.
+    Writes client.pcapng and server.pcapng into `options.out`. Raises OSError if that can't be done.
     """
+    lan = Lan(options.seed)
+    client, server = (Station(lan, name, options) for name in ("client", "server"))
+    simulation = lan.simulation
+    if progress is not None:
+        simulation.observers.append(lambda _: progress(server.received, options.size))
+    server.spawn(_serve(server, options.server_stream()))
+    client.spawn(_send_file(client, options.data))
+    try:
+        simulation.run()
+    except StalledError as error:
+        for station in (client, server):
+            if station.reading:
+                station.side.error = station.side.error or str(error)
+    time_ns = simulation.now
+    # What is still under way arrives, and TIME-WAIT passes: the captures show it, the time of the transfer does not.
+    simulation.run_idle()
+    return Outcome(options.seed, client.finish(), server.finish(), 0.0, time_ns)
+
+
+def _send_file(station: Station, data: bytes) -> Task:
+    station.side.sent = data
+    stream = yield from connect(station.host, station.peer, PORT)
+    station.established(stream)
+    yield from stream.sendall(data)
+    yield from _end(stream)
+
+
+def _serve(station: Station, data: bytes) -> Task:
+    station.side.sent = data
+    stream = yield from accept(station.host, listen(station.host, PORT))
+    station.established(stream)
+    yield from stream.sendall(data)
+    yield lambda: not station.reading
+    if not station.side.end_of_stream:
+        return
+    digest = hashlib.sha256(b"".join(station.blocks)).digest()
+    station.side.sent += digest
+    yield from stream.sendall(digest)
+    yield from _end(stream)
+
+
+def _end(stream: Stream) -> Task:
+    """End this direction, and wait until the peer has acknowledged that. Raises ConnectionEndedError."""
+    stream.shutdown()
+    yield from wait_closed(stream)
+    end = stream.connection.end
+    if end is not None and end.cause != "closed":
+        raise ConnectionEndedError(end)

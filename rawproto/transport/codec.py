@@ -16,6 +16,8 @@ from rawproto.wire import rdt_format as rdt
 __all__ = ["MAX_PACKET_NUMBER", "RdtCodec"]
 
 MAX_PACKET_NUMBER = (1 << 48) - 1
+LAST_SEQUENCE = (1 << 64) - (1 << 17)
+"""Where the last datagram may begin, so that an acknowledgement of all of it, SYN and FIN included, fits its field."""
 _UNJOINABLE = SYN | FIN | RST | int(rdt.Flags.EOR) | int(rdt.Flags.DGM)
 _HEAD = struct.Struct(">BBHHHQQQI")
 """`rdt.FIXED` without the CRC, which is taken over it."""
@@ -78,8 +80,9 @@ class RdtCodec:
             if words < 10 or end > size:
                 discard("length", size)
                 continue
-            if crc32(datagram[40:end], crc32(datagram[:36])) != crc:
-                discard("checksum", size)
+            intact = crc32(datagram[40:end], crc32(datagram[:36])) == crc
+            if not intact or seq > LAST_SEQUENCE:
+                discard("sequence" if intact else "checksum", size)
                 continue
             number = plen_pn & MAX_PACKET_NUMBER
             payload = datagram[header:end]

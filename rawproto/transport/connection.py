@@ -19,18 +19,21 @@ from collections.abc import Callable
 
 from rawproto.errors import ProtocolError
 from rawproto.transport.codec import RdtCodec
-from rawproto.transport.config import Config
+from rawproto.transport.config import SECOND, Config
 from rawproto.transport.receiver import Receiver
 from rawproto.transport.segment import ACK, FIN, RST, SYN, Segment
 from rawproto.transport.sender import Sender, Sending
 from rawproto.transport.state import Event, State, advance
 from rawproto.transport.trace import Ended, PacketsLost, RttSampled, StateChanged, TimerFired, Trace
-from rawproto.wire.rdt_format import MAX_SACK_RANGES
 
 __all__ = ["Connection", "End"]
 
 MIN_MSS = 64
 """docs/rdt.md §3.5: a smaller limit is taken for this one, so that options always leave room for payload."""
+
+MAX_CHALLENGES = 10
+CHALLENGE_PERIOD = 5 * SECOND
+"""RFC 5961 §7: 'no more than 10 challenge ACKs can be sent in a 5 second window'."""
 
 _SYNCHRONIZING = (State.SYN_SENT, State.SYN_RECEIVED)
 _SENDS = (State.ESTABLISHED, State.CLOSE_WAIT)
@@ -87,6 +90,8 @@ class Connection:
         self._reset: Segment | None = None  # a reset that waits to be sent
         self._deadline: int | None = None  # TIME-WAIT, or FIN-WAIT-2 of a socket that nobody holds any more
         self._opened_ns = 0
+        self._challenges = 0
+        self._challenges_end = 0  # when they are counted anew
         self._phases = (
             self._check_sequence,
             self._check_reset,
@@ -107,7 +112,9 @@ class Connection:
     def accept_syn(self, segment: Segment, now: int) -> None:
         """Begin as the answer to a SYN that came to a listener."""
         self._opened_ns = now
-        self._take_syn(segment)
+        self.segments_received += 1
+        self.datagrams_received += segment.count
+        self._take_syn(segment, now)
         self._advance(Event.ACCEPT_SYN, now)
         self._note(segment, now, "SYN to a listener: answered (RFC 9293 §3.10.7.2)")
         self._touch()
@@ -118,7 +125,7 @@ class Connection:
         Raises ProtocolError after a shutdown, End once the connection is over.
         """
         if self.end is not None:
-            raise self.end
+            raise self.end.with_traceback(None)
         if self._shutdown_asked:
             raise ProtocolError("this side has been shut down for sending")
         taken = min(len(data), self.sender.space())
@@ -210,10 +217,6 @@ class Connection:
         """Process one segment, which the codec has found valid."""
         self.segments_received += 1
         self.datagrams_received += segment.count
-        last = segment.packet_number + segment.count - 1
-        if last > self._largest_received:
-            self._largest_received = last
-            self._largest_time = now
         if self.state is State.SYN_SENT:
             outcome = self._receive_in_syn_sent(segment, now)
         elif self.end is not None:
@@ -231,7 +234,7 @@ class Connection:
     def _receive_in_syn_sent(self, segment: Segment, now: int) -> str:
         """RFC 9293 §3.10.7.3."""
         flags = segment.flags
-        if flags & ACK and segment.ack != self.sender.snd_nxt:
+        if flags & ACK and not self.sender.iss < segment.ack <= self.sender.snd_nxt:
             if not flags & RST:
                 self._reset = Segment(self.local_port, self.peer_port, RST, segment.ack)
             return "discarded: acknowledges what was not sent (RFC 9293 §3.10.7.3, first)"
@@ -242,7 +245,7 @@ class Connection:
             return "reset: connection refused (RFC 9293 §3.10.7.3, second)"
         if not flags & SYN:
             return "discarded: no SYN (RFC 9293 §3.10.7.3, fifth)"
-        self._take_syn(segment)
+        self._take_syn(segment, now)
         if not flags & ACK:
             self._advance(Event.SYN, now)
             self.sender.resend_all("handshake: simultaneous open")  # our SYN, now with an acknowledgement
@@ -253,25 +256,40 @@ class Connection:
         self._on_established(now)
         return "handshake complete (RFC 9293 §3.10.7.3, fourth)"
 
-    def _take_syn(self, segment: Segment) -> None:
+    def _take_syn(self, segment: Segment, now: int) -> None:
         self.receiver.start(segment.seq)
-        self._largest_received = segment.packet_number
+        self._note_arrival(segment, now)
         if segment.mss is not None:
             self.sender.set_mss(max(MIN_MSS, min(self.mss_limit, segment.mss)))
+
+    def _note_arrival(self, segment: Segment, now: int) -> None:
+        """Remember the largest packet number, to be told to the peer; only of what may well be the peer's."""
+        last = segment.packet_number + segment.count - 1
+        if last > self._largest_received:
+            self._largest_received = last
+            self._largest_time = now
 
     def _check_sequence(self, segment: Segment, now: int) -> str:
         """RFC 9293 §3.10.7.4, first: is any of it inside the window?"""
         receiver = self.receiver
-        seq, length = segment.seq, segment.length
-        if receiver.rcv_nxt <= seq <= receiver.rcv_adv or (seq < receiver.rcv_nxt < seq + length):
+        seq, end = segment.seq, segment.end
+        edge = receiver.rcv_adv + (receiver.fin is not None)
+        if receiver.rcv_nxt <= seq <= edge or seq < receiver.rcv_nxt < end:
+            self._note_arrival(segment, now)
             return ""
         if segment.flags & RST:
             return "discarded: reset outside the window (RFC 9293 §3.10.7.4, first)"
-        if self.state is State.TIME_WAIT and segment.flags & FIN:
+        if self.state is State.TIME_WAIT and segment.flags & FIN and end == receiver.rcv_nxt:
             self._deadline = now + 2 * self.config.msl
-        self._require_ack("ACK of a segment outside the window")
+        if end > seq:
+            self._require_ack("ACK of a segment outside the window")
+        else:
+            self._challenge("ACK of a segment outside the window", now)
         receiver.duplicate_octets += len(segment.payload)
-        if segment.flags & ACK and self.state is not State.SYN_RECEIVED and segment.ack <= self.sender.snd_nxt:
+        if not receiver.irs <= seq <= receiver.rcv_adv + 1:
+            return "outside the window: acknowledged (RFC 9293 §3.10.7.4, first)"
+        self._note_arrival(segment, now)
+        if segment.flags & ACK and self.state is not State.SYN_RECEIVED and self._acceptable(segment.ack):
             # Its octets are old, what it says of ours is not: a reordered or repeated segment still acknowledges.
             closed = self._take_ack(segment, now)
             if closed:
@@ -283,7 +301,7 @@ class Connection:
         if not segment.flags & RST:
             return ""
         if segment.seq != self.receiver.rcv_nxt:
-            self._require_ack("challenge ACK")
+            self._challenge("challenge ACK", now)
             return "challenged: reset with an inexact sequence number (RFC 5961 §3.2)"
         refused = self.state is State.SYN_RECEIVED
         end = (
@@ -298,9 +316,7 @@ class Connection:
         """RFC 9293 §3.10.7.4, fourth, with RFC 5961 §4: a SYN inside the window is challenged."""
         if not segment.flags & SYN:
             return ""
-        if self.state is State.SYN_RECEIVED and segment.flags & ACK and segment.ack == self.sender.snd_nxt:
-            return ""  # the second half of a simultaneous open
-        self._require_ack("challenge ACK")
+        self._challenge("challenge ACK", now)
         return "challenged: SYN on an open connection (RFC 5961 §4.2)"
 
     def _process_ack(self, segment: Segment, now: int) -> str:
@@ -308,15 +324,21 @@ class Connection:
         sender = self.sender
         if not segment.flags & ACK:
             return "discarded: no acknowledgement (RFC 9293 §3.10.7.4, fifth)"
-        if segment.ack > sender.snd_nxt:
-            self._require_ack("challenge ACK")
-            return "challenged: acknowledges what was not sent (RFC 5961 §5.2)"
         if self.state is State.SYN_RECEIVED:
-            if segment.ack < sender.snd_nxt:
-                return "discarded: does not acknowledge our SYN (RFC 9293 §3.10.7.4, fifth)"
+            if not sender.iss < segment.ack <= sender.snd_nxt:
+                self._reset = Segment(self.local_port, self.peer_port, RST, segment.ack)
+                return "refused: does not acknowledge our SYN (RFC 9293 §3.10.7.4, fifth)"
             self._advance(Event.SYN_ACKED, now)
             self._on_established(now)
+        elif not self._acceptable(segment.ack):
+            self._challenge("challenge ACK", now)
+            return "challenged: acknowledges what was not sent, or is far too old (RFC 5961 §5.2)"
         return self._take_ack(segment, now)
+
+    def _acceptable(self, ack: int) -> bool:
+        """RFC 5961 §5.2: '((SND.UNA - MAX.SND.WND) <= SEG.ACK <= SND.NXT)'."""
+        sender = self.sender
+        return sender.snd_una - sender.max_wnd <= ack <= sender.snd_nxt
 
     def _take_ack(self, segment: Segment, now: int) -> str:
         """Pass an acknowledgement to the sending half; says so if it was the last one that was waited for."""
@@ -352,7 +374,7 @@ class Connection:
             return "" if segment.flags & FIN else "acknowledgement"
         if self.state not in _RECEIVES:
             return "discarded: data after the peer's FIN (RFC 9293 §3.10.7.4, seventh)"
-        if self._unread_is_error and segment.end > self.receiver.rcv_nxt:
+        if self._unread_is_error and segment.seq + len(payload) > self.receiver.rcv_nxt:
             self._reset = self._segment(RST | ACK, self.sender.snd_nxt, now)
             self._finish(Event.ABORT, End("reset", "data came after this side had closed"), now)
             return "refused: the application has closed (RFC 2525 §2.17)"
@@ -370,6 +392,8 @@ class Connection:
             return "FIN once more: acknowledged"
         complete = receiver.accept_fin(segment.end - 1 if receiver.fin is None else receiver.fin)
         self._require_ack("ACK of FIN" if complete else "ACK of an early FIN")
+        if receiver.fin is None:
+            return "discarded: FIN beyond the window or before data that came"
         if not complete:
             return "FIN ahead of a gap: noted (RFC 9293 §3.10.7.4, eighth)"
         self._advance(Event.FIN, now)
@@ -501,7 +525,7 @@ class Connection:
             segment.wnd = receiver.window()
             segment.ack = receiver.rcv_nxt
             if receiver.held:
-                segment.sack = receiver.held.first(min(MAX_SACK_RANGES, self.mss // 16))
+                segment.sack = receiver.held.first(self.sender.max_sack_ranges)
             if self._ack_reason and self._largest_received >= 0:
                 segment.seen = (self._largest_received, now - self._largest_time)
         return segment
@@ -525,6 +549,14 @@ class Connection:
 
     def _require_ack(self, reason: str) -> None:
         self._ack_reason = reason
+
+    def _challenge(self, reason: str, now: int) -> None:
+        """Answer with an acknowledgement, but not without limit: two ends that disagree would do so for ever."""
+        if now >= self._challenges_end:
+            self._challenges, self._challenges_end = 0, now + CHALLENGE_PERIOD
+        self._challenges += 1
+        if self._challenges <= MAX_CHALLENGES:
+            self._require_ack(reason)
 
     def _advance(self, event: Event, now: int) -> None:
         before = self.state

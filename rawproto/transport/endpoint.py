@@ -11,7 +11,7 @@ import hashlib
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from random import Random
 
 from rawproto.errors import ConfigError, ProtocolError
@@ -67,7 +67,7 @@ class Endpoint:
     def __init__(self, config: Config, rng: Random, datagram_size: int, trace: Trace | None = None) -> None:
         self.config = config
         self.codec = RdtCodec()
-        self.mss = datagram_size - self.codec.header_length
+        self.mss = min(datagram_size - self.codec.header_length, 0xFFFF)
         if self.mss < MIN_MSS:
             raise ConfigError(
                 f"the path takes datagrams of {datagram_size} bytes; RDT needs {MIN_MSS + self.codec.header_length}"
@@ -92,7 +92,11 @@ class Endpoint:
     # -- commands ------------------------------------------------------------------------------------------------
 
     def listen(self, port: int, backlog: int) -> Listener:
-        """Take connections on `port`, at most `backlog` waiting. Raises ProtocolError if the port is in use."""
+        """Take connections on `port`, at most `backlog` waiting.
+
+        Raises ProtocolError if the port is in use, ConfigError for what is no port.
+        """
+        _check_port(port)
         if port in self.listeners:
             raise ProtocolError(f"port {port} is in use by another listener")
         listener = self.listeners[port] = Listener(port, max(1, backlog))
@@ -110,8 +114,10 @@ class Endpoint:
     def connect(self, peer: str, port: int, now: int, local_port: int = 0) -> Connection:
         """Begin a connection to `port` of `peer`, from `local_port` or, if that is 0, from a free one.
 
-        Raises ProtocolError if the local port is in use or none is free.
+        Raises ProtocolError if the local port is in use or none is free, ConfigError for what is no port.
         """
+        _check_port(port)
+        _check_port(local_port)
         local_port = local_port or self.free_port(peer, port)
         if (local_port, peer, port) in self.connections:
             raise ProtocolError(f"port {local_port} is in use by another connection to {peer} port {port}")
@@ -214,6 +220,9 @@ class Endpoint:
         elif self._deadlines.get(connection) != deadline:
             self._deadlines[connection] = deadline
             heappush(self._timers, (deadline, connection.identity, connection))
+        if len(self._timers) > 2 * len(self._deadlines) + 64:  # most are out of date, and keep ended connections
+            self._timers = [(at, owner.identity, owner) for owner, at in self._deadlines.items()]
+            heapify(self._timers)
 
     # -- datagrams out ------------------------------------------------------------------------------------------------
 
@@ -293,3 +302,8 @@ class Endpoint:
 
     def _wake(self, connection: Connection) -> None:
         self._dirty[connection] = None
+
+
+def _check_port(port: int) -> None:
+    if not 0 <= port <= 0xFFFF:
+        raise ConfigError(f"port is {port}; it must be from 0 to 65535")

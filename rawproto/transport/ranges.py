@@ -29,6 +29,11 @@ class RangeSet:
     def __repr__(self) -> str:
         return "RangeSet(" + ", ".join(f"{start}..{end}" for start, end in self) + ")"
 
+    @property
+    def end(self) -> int:
+        """Where the last range ends; 0 for an empty set."""
+        return self._ends[-1] if self._ends else 0
+
     def first(self, count: int) -> tuple[tuple[int, int], ...]:
         """Give the lowest `count` ranges."""
         return tuple(zip(self._starts[:count], self._ends[:count], strict=True))

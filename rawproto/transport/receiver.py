@@ -14,6 +14,11 @@ from rawproto.transport.ranges import RangeSet
 
 __all__ = ["Receiver"]
 
+_COALESCE = 4096
+"""Ready blocks up to this size are put together, so that a peer's small segments don't become many small blocks."""
+_PIECES_PER_RANGE = 16
+"""How many pieces may be held out of order for each range that may: small ones cost far more than their octets."""
+
 
 class Receiver:
     """Reassembly and flow control for one direction. Knows sequence numbers; knows neither segments nor time."""
@@ -94,7 +99,7 @@ class Receiver:
         The answer is one of: "in order", "fills a gap", "out of order", "duplicate", "beyond the window",
         "too many ranges".
         """
-        end = min(seq + len(payload), self.rcv_adv)
+        end = min(seq + len(payload), self.rcv_adv if self.fin is None else min(self.rcv_adv, self.fin))
         if end <= seq:
             self.refused_octets += len(payload)
             return "beyond the window"
@@ -107,7 +112,8 @@ class Receiver:
         self.duplicate_octets += end - seq - new
         if not new:
             return "duplicate"
-        if gaps[0][0] > self.rcv_nxt and len(self.held) >= self._max_ranges:
+        full = len(self.held) >= self._max_ranges or len(self._held) >= self._max_ranges * _PIECES_PER_RANGE
+        if gaps[0][0] > self.rcv_nxt and full:
             self.refused_octets += new
             return "too many ranges"
         for low, high in gaps:
@@ -120,8 +126,11 @@ class Receiver:
         return "fills a gap" if early else "in order"
 
     def accept_fin(self, seq: int) -> bool:
-        """Note the FIN at `seq`; tell whether the stream is complete with it."""
-        if self.fin is None and seq <= self.rcv_adv:
+        """Note the FIN at `seq`; tell whether the stream is complete with it.
+
+        One beyond the window, or before octets that have come, is not noted.
+        """
+        if self.fin is None and max(self.rcv_nxt, self.held.end) <= seq <= self.rcv_adv:
             self.fin = seq
         if self.fin is not None and self.rcv_nxt == self.fin:
             self.rcv_nxt += 1
@@ -130,7 +139,10 @@ class Receiver:
         return False
 
     def _deliver(self, payload: bytes | memoryview) -> None:
-        self._ready.append(bytes(payload))
+        if self._ready and len(self._ready[-1]) + len(payload) <= _COALESCE:
+            self._ready[-1] += bytes(payload)
+        else:
+            self._ready.append(bytes(payload))
         self.ready += len(payload)
         self.rcv_nxt += len(payload)
 
@@ -142,7 +154,7 @@ class Receiver:
     def read(self, limit: int) -> bytes:
         """Give the application up to `limit` octets, b"" if none are ready."""
         blocks = []
-        wanted = min(limit, self.ready)
+        wanted = max(0, min(limit, self.ready))
         self.ready -= wanted
         while wanted:
             block = self._ready[0]

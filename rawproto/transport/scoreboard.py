@@ -34,6 +34,11 @@ class Burst:
     count: int
     time_ns: int
 
+    @property
+    def end(self) -> int:
+        """At or a little beyond its last octet, of which one may be a FIN."""
+        return self.seq + self.first_length + (self.count - 1) * self.mss + 1
+
     def packet_of(self, seq: int) -> int:
         """The number of the packet that carried octet `seq`."""
         beyond = seq - self.seq - self.first_length
@@ -171,7 +176,7 @@ class Scoreboard:
             end = min(chunk.end, bound, cut)
             if end > chunk.start:
                 found.append(Lost(chunk.start, end, burst.packet_of(chunk.start), burst.time_ns, rule))
-            if end < chunk.end and burst.packet_of(max(chunk.start, end)) < largest_seen:
+            if end < min(chunk.end, bound) and burst.packet_of(max(chunk.start, end)) < largest_seen:
                 earliest = burst.time_ns if earliest is None else min(earliest, burst.time_ns)
         for loss in found:
             self._mark_lost(loss.start, loss.end)

@@ -23,6 +23,8 @@ __all__ = ["Sender", "Sending"]
 
 LOSS_GRANULARITY = MILLISECOND
 """RFC 9002 §6.1.2, kGranularity: no packet is lost by time for less than this."""
+MAX_CHUNKS = 1 << 14
+"""In more pieces than this no selective acknowledgement cuts what is outstanding: a peer could ask for any number."""
 
 
 class Sending(NamedTuple):
@@ -38,8 +40,9 @@ class Sender:
     """Sliding window, loss detection, retransmission and window probes for one direction."""
 
     __slots__ = (
-        "_bursts", "_config", "_loss_deadline", "_persist_deadline", "_probe_due", "_retransmit_reason",
-        "_rto_deadline", "_silence_since", "buffer", "congestion", "fin", "iss", "largest_seen", "max_wnd", "mss",
+        "_bursts", "_config", "_judged_below", "_loss_deadline", "_persist_deadline", "_probe_due", "_probes",
+        "_retransmit_reason", "_rto_deadline", "_silence_since",
+        "buffer", "congestion", "fin", "iss", "largest_seen", "max_wnd", "mss",
         "packet_number", "retransmitted", "rtt", "scoreboard", "snd_edge", "snd_nxt", "snd_una", "timeouts", "wl1",
     )  # fmt: skip
 
@@ -60,21 +63,28 @@ class Sender:
         self.buffer = SendBuffer(iss + 1)
         self.scoreboard = Scoreboard()
         self.rtt = RttEstimator(config)
-        self.congestion = congestion.create(config.congestion_control, mss, config.initial_window * mss)
         self.retransmitted = 0
         self.timeouts = 0
+        self.congestion = self._initial_congestion()
         self._bursts: deque[Burst] = deque()  # sent and not yet known to have arrived, for round-trip times
         self._rto_deadline: int | None = None
         self._loss_deadline: int | None = None
         self._persist_deadline: int | None = None
         self._probe_due = False
+        self._probes = 0  # since the window was last open
+        self._judged_below = iss  # where the last list of ranges ended, if it may have been cut
         self._silence_since: int | None = None  # since when an answer is owed to us
         self._retransmit_reason = ""
 
     def set_mss(self, mss: int) -> None:
         """Take the peer's limit on the size of datagrams; before any data is sent."""
         self.mss = mss
-        self.congestion = congestion.create(self._config.congestion_control, mss, self._config.initial_window * mss)
+        self.congestion = self._initial_congestion()
+
+    def _initial_congestion(self) -> congestion.CongestionControl:
+        """RFC 5681 §3.1: if the SYN was lost, 'the initial window ... MUST be one segment'."""
+        window = self.mss * (1 if self.timeouts else self._config.initial_window)
+        return congestion.create(self._config.congestion_control, self.mss, window)
 
     # -- what the application hands over ---------------------------------------------------------------------
 
@@ -108,20 +118,27 @@ class Sender:
         """
         in_flight = self.scoreboard.in_flight
         newly = 0
-        if segment.ack > self.snd_una:
+        advanced = segment.ack > self.snd_una
+        if advanced:
             newly = self.scoreboard.acknowledge(segment.ack)
             self.snd_una = segment.ack
             self.buffer.release(segment.ack)
         for start, end in segment.sack:
-            if self.snd_una <= start < end <= self.snd_nxt:
+            if self.snd_una <= start < end <= self.snd_nxt and len(self.scoreboard) <= MAX_CHUNKS:
                 newly += self.scoreboard.acknowledge_range(start, end)
         if segment.seen is not None:
             self._on_seen(*segment.seen, now)
+        while self._bursts and self._bursts[0].end <= self.snd_una:
+            self._bursts.popleft()
+        if advanced or newly:
+            self._silence_since = now if self.snd_una < self.snd_nxt else None
         if newly:
             self.congestion.on_acknowledged(newly, in_flight, now)
-            self._silence_since = now
             self.rtt.backoffs = 0
-        lost = self._find_losses(segment, now) if self.largest_seen >= 0 else []
+        # A list as long as it can be may have been cut: nothing beyond it is judged.
+        cut = len(segment.sack) >= self.max_sack_ranges
+        self._judged_below = segment.sack[-1][1] if cut else self.snd_nxt
+        lost = self._find_losses(now) if self.largest_seen >= 0 else []
         if newly:
             self._restart_rto(now)
         return newly, lost
@@ -151,13 +168,17 @@ class Sender:
         if bursts and bursts[0].packet_number <= packet_number:
             self.rtt.sample(max(1, now - bursts[0].time_ns), ack_delay)
 
-    def _find_losses(self, segment: Segment, now: int) -> list[Lost]:
-        # A list as long as it can be may have been cut: nothing beyond it is judged.
-        bound = segment.sack[-1][1] if segment.sack and len(segment.sack) >= MAX_SACK_RANGES else self.snd_nxt
-        # RFC 9002 §6.1.2: kTimeThreshold = 9/8
-        delay = max(9 * max(self.rtt.srtt, self.rtt.latest) // 8, LOSS_GRANULARITY)
+    @property
+    def max_sack_ranges(self) -> int:
+        """How many ranges either side lists at most: with more, a small datagram would have no room for payload."""
+        return min(MAX_SACK_RANGES, self.mss // 16)
+
+    def _find_losses(self, now: int) -> list[Lost]:
+        # RFC 9002 §6.1.2: kTimeThreshold = 9/8; while no round trip was measured, the timeout stands for it
+        rtt = max(self.rtt.srtt, self.rtt.latest) or self.rtt.rto
+        delay = max(9 * rtt // 8, LOSS_GRANULARITY)
         found, earliest = self.scoreboard.detect_lost(
-            self.largest_seen, bound, self._config.packet_threshold, now - delay
+            self.largest_seen, self._judged_below, self._config.packet_threshold, now - delay
         )
         self._loss_deadline = None if earliest is None else earliest + delay
         for loss in found:
@@ -189,8 +210,8 @@ class Sender:
         if not unsent:
             return None
         usable = self.snd_edge - self.snd_nxt
-        if self.fin == self.snd_nxt:
-            usable = max(usable, 1)  # a FIN takes no room in the peer's buffer
+        if self.fin is not None and self.fin <= self.snd_edge:
+            usable = unsent  # a FIN takes no room in the peer's buffer
         if usable <= 0 or self._silly(min(usable, unsent)):
             if not self.scoreboard and self._persist_deadline is None:
                 self._start_persist(now)
@@ -202,6 +223,7 @@ class Sender:
         if length > self.mss and length < unsent:
             length -= length % self.mss  # whole datagrams while there is more to come
         self._persist_deadline = None
+        self._probes = 0
         return Sending(self.snd_nxt, self.snd_nxt + length, "new data")
 
     def _silly(self, length: int) -> bool:
@@ -248,30 +270,33 @@ class Sender:
 
     def silent_since(self) -> int | None:
         """Since when the peer owes an answer, in ns; None if it owes none."""
-        owed = self.scoreboard or self._persist_deadline is not None
+        owed = self.snd_una < self.snd_nxt or self._persist_deadline is not None
         return self._silence_since if owed else None
 
     def handle_timeout(self, now: int, fired: Callable[[str, int], None]) -> list[Lost]:
         """Do what is due at `now`; give what was found lost by time. Each timer is told to `fired(name, after)`."""
         lost: list[Lost] = []
         if self._loss_deadline is not None and now >= self._loss_deadline:
-            lost = self._find_losses(_NOTHING, now)
+            lost = self._find_losses(now)
             fired("loss", 0)
         if self._rto_deadline is not None and now >= self._rto_deadline:
             fired("rto", self.rtt.rto)
             self._on_rto(now)
         if self._persist_deadline is not None and now >= self._persist_deadline:
-            fired("persist", self.rtt.rto)
+            fired("persist", self._persist_interval())
             self._probe_due = True
-            self.rtt.back_off()
-            self._persist_deadline = now + self.rtt.rto
+            self._probes += 1
+            self._persist_deadline = now + self._persist_interval()
         return lost
 
     def _on_rto(self, now: int) -> None:
         """RFC 6298 §5.4-§5.6, with all that is outstanding taken for lost."""
         self.timeouts += 1
         reason = f"retransmission timeout after {self.rtt.rto // MILLISECOND} ms"
-        self.congestion.on_timeout(self.scoreboard.in_flight, self.rtt.backoffs > 0, now)
+        if self.snd_una == self.iss:
+            self.congestion = self._initial_congestion()
+        else:
+            self.congestion.on_timeout(self.scoreboard.in_flight, self.rtt.backoffs > 0, now)
         self.rtt.back_off()
         self.resend_all(reason)
         self._loss_deadline = None
@@ -282,11 +307,11 @@ class Sender:
         self._rto_deadline = now + self.rtt.rto if self.scoreboard else None
         if not self.scoreboard:
             self._loss_deadline = None
-            self._silence_since = None
 
     def _start_persist(self, now: int) -> None:
         """RFC 9293 §3.8.6.1: 'The transmitting host SHOULD send the first zero-window probe' after one RTO."""
-        self._persist_deadline = now + self.rtt.rto
+        self._persist_deadline = now + self._persist_interval()
 
-
-_NOTHING = Segment(0, 0, 0, 0)
+    def _persist_interval(self) -> int:
+        """'SHOULD increase exponentially the interval between successive probes' (SHLD-30)."""
+        return min(self.rtt.rto << min(self._probes, 32), self._config.max_rto)

@@ -189,6 +189,15 @@ def test_on_wire_puts_headers_with_right_checksums_back(host: str, outbound: boo
         assert int.from_bytes(packet[4:6]) == len(udp)
 
 
+def test_a_computed_checksum_of_zero_is_sent_as_ffff() -> None:
+    with UdpLink(port=0) as link:
+
+        def checksum(payload: bytes) -> int:
+            return int.from_bytes(link.on_wire(payload, peer="127.0.0.1:7", outbound=True)[0][26:28])
+
+        assert checksum(checksum(bytes(2)).to_bytes(2)) == 0xFFFF  # RFC 768
+
+
 def test_on_wire_finds_the_source_of_a_link_bound_to_all_addresses() -> None:
     with UdpLink("0.0.0.0", 0) as link:
         packet, _ = link.on_wire(b"x", peer="127.0.0.1:7", outbound=True)

@@ -1,0 +1,244 @@
+"""One of the two processes of `rawproto demo --raw`: a host on a real interface, client or server.
+
+Started as `python -m rawproto.cli.realhost client|server` inside its network namespace, with a pickled Job on standard
+input. It reports on standard output, one JSON object a line, leaves its Side in a file, and lives until its standard
+input ends, so that it can acknowledge what the other side repeats, and so that it never outlives its parent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rawproto.capture.pcapng import PcapngWriter
+from rawproto.link.base import Link
+from rawproto.link.chance import derive_rng
+from rawproto.link.impair import ImpairedLink
+from rawproto.link.packet import PacketLink
+from rawproto.link.rawip import RawIpLink
+from rawproto.link.udp import UdpLink
+from rawproto.sockets.host import Host
+from rawproto.sockets.socket import Socket
+from rawproto.study.options import DemoOptions
+from rawproto.study.transfer import Fault, Side
+from rawproto.transport.config import Config
+from rawproto.transport.trace import Trace
+from rawproto.wire.frame import Frame
+
+__all__ = ["Job", "main"]
+
+PORT = 7
+DIGEST = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one process is to do. `clock_offset` makes the clocks of both the same: monotonic time plus this, in ns."""
+
+    options: DemoOptions
+    interface: str
+    address: str
+    peer: str
+    result: Path
+    clock_offset: int
+
+
+class Station:
+    """The host of this process, what runs on it, and what is noted of it."""
+
+    def __init__(self, name: str, job: Job) -> None:
+        self.job = job
+        self.side = Side(name)
+        self.trace = Trace()
+        self.side.capture = job.options.out / f"{name}.pcapng"
+        options = job.options
+        link = open_link(options.carrier, job.interface, job.address)
+        self.impaired = ImpairedLink(
+            link, options.impairment, partial(derive_rng, options.seed, name), self._note_fault
+        )
+        config = Config(user_timeout=options.timeout_ns, connect_timeout=options.timeout_ns)
+        self.recording = Recording(
+            self.side.capture, {"name": name, "address": job.address, "carrier": options.carrier}
+        )
+        self.host = Host(
+            self.impaired,
+            "" if options.carrier == "udp" else job.address,
+            mac=str(getattr(link, "address", "")),
+            name=name,
+            config=config,
+            seed=options.seed,
+            recording=self.recording,
+            trace=self.trace,
+            clock=self.now,
+        )
+
+    def now(self) -> int:
+        """The time that both processes share, in ns."""
+        return time.monotonic_ns() + self.job.clock_offset
+
+    def _note_fault(self, now: int, kind: str, frame: bytes, peer: str) -> None:
+        data, linktype = self.impaired.inner.on_wire(frame, peer=peer, outbound=True)
+        self.side.faults.append(Fault(now, self.side.name, kind, data, linktype))
+
+    def run(self) -> None:
+        """Carry both streams; a failure is noted, not raised."""
+        try:
+            connection = self._open()
+            self.side.established_ns = self.now()
+            if self.side.name == "client":
+                self._run_client(connection)
+            else:
+                self._run_server(connection)
+            connection.drain()
+            connection.close()
+        except OSError as error:
+            self.side.error = f"{type(error).__name__}: {error.strerror or error}"
+
+    def _open(self) -> Socket:
+        timeout = self.job.options.timeout_ns / 1e9
+        plain = self.host.socket()
+        plain.settimeout(timeout * 1.5)
+        if self.side.name == "client":
+            plain.connect((self.job.peer, PORT))
+            return plain
+        plain.bind(("", PORT))
+        plain.listen()
+        report(event="ready")
+        connection, _ = plain.accept()
+        connection.settimeout(timeout * 1.5)
+        return connection
+
+    def _run_client(self, connection: Socket) -> None:
+        self.side.sent = self.job.options.data
+        writer = Writer(connection, self.side.sent)
+        writer.start()
+        self._read_all(connection)
+        writer.finish()
+
+    def _run_server(self, connection: Socket) -> None:
+        stream = self.job.options.server_stream()
+        writer = Writer(connection, stream, end=False)
+        writer.start()
+        self._read_all(connection)
+        digest = hashlib.sha256(self.side.received).digest()
+        self.side.sent = stream + digest
+        writer.finish()
+        connection.sendall(digest)
+        connection.shutdown(socket.SHUT_WR)
+
+    def _read_all(self, connection: Socket) -> None:
+        blocks: list[bytes] = []
+        received = 0
+        try:
+            while block := connection.recv(1 << 16):
+                if self.side.first_data_ns is None:
+                    self.side.first_data_ns = self.now()
+                blocks.append(block)
+                received += len(block)
+                report(event="progress", bytes=received)
+            self.side.end_of_stream = True
+        finally:
+            self.side.received = b"".join(blocks)
+
+    def finish(self) -> None:
+        """Leave what was noted where the parent looks for it. The host lives on, unrecorded."""
+        with self.host.driver.lock:
+            self.recording.close()
+        side = self.side
+        side.trace = self.trace.records
+        side.fired = dict(self.impaired.fired)
+        side.discarded = self.host.discarded()
+        side.totals = self.host.stack.endpoint.totals()
+        self.job.result.write_bytes(pickle.dumps(side))
+
+
+class Recording:
+    """A capture that ends before the host does."""
+
+    def __init__(self, path: Path, setup: dict[str, str]) -> None:
+        self._writer: PcapngWriter | None = PcapngWriter(path, comment=json.dumps(setup))
+
+    def write(self, frame: Frame) -> None:
+        """Append `frame`, if the recording has not ended."""
+        if self._writer is not None:
+            self._writer.write(frame)
+
+    def close(self) -> None:
+        """End the recording."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+class Writer(threading.Thread):
+    """Sends a stream while another thread reads."""
+
+    def __init__(self, connection: Socket, data: bytes, *, end: bool = True) -> None:
+        super().__init__(daemon=True)
+        self._connection = connection
+        self._data = data
+        self._end = end
+        self._error: OSError | None = None
+
+    def run(self) -> None:
+        """Send all of it, and the end of the stream if that is wanted."""
+        try:
+            self._connection.sendall(self._data)
+            if self._end:
+                self._connection.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            self._error = error
+
+    def finish(self) -> None:
+        """Wait until it is sent; raise what went wrong."""
+        self.join()
+        if self._error is not None:
+            raise self._error
+
+
+def open_link(carrier: str, interface: str, address: str) -> Link:
+    """The real link for a carrier's name."""
+    if carrier == "packet":
+        return PacketLink(interface)
+    return RawIpLink(address) if carrier == "rawip" else UdpLink(address)
+
+
+def report(**values: Any) -> None:
+    """Tell the parent."""
+    print(json.dumps(values), flush=True)
+
+
+def leave_with_parent() -> None:
+    """End this process when its standard input ends, as it does when the parent is gone, however it went."""
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+def main() -> None:
+    """Do the job on standard input."""
+    job: Job = pickle.load(sys.stdin.buffer)
+    try:
+        station = Station(sys.argv[1], job)
+    except OSError as error:
+        report(event="failed", error=str(error))
+        return
+    stopped = threading.Thread(target=leave_with_parent, daemon=True)
+    stopped.start()
+    station.run()
+    station.finish()
+    report(event="done", error=station.side.error)
+    stopped.join()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""Draws a ladder as text of a given width: the time, a lane between the two ends, and why.
+
+       time ms  client                                      server  why
+         0.000  ├─ #0 SYN 0 ───────────────────────────────────▶│   handshake
+        60.192  │                                    #0 arrives ●   SYN to a listener: answered
+        60.192  │◀───────────────────────────── #0 SYN 0 ack 1 ─┤   handshake
+"""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from rawproto.study.flights import Flight
+from rawproto.study.ladder import Fold, Ladder, Note, Row, numbers_of
+from rawproto.wire.rdt_format import Flags
+
+__all__ = ["draw_ladder"]
+
+TIME = 12
+GAP = 2
+LEAST_WIDTH = 72
+
+STYLES = {
+    "lost": "bold red",
+    "damaged": "magenta",
+    "late": "yellow",
+    "twice": "cyan",
+    "arrived": "dim",
+    "discarded": "magenta",
+    "timer": "yellow",
+    "state": "blue",
+    "again": "bold green",
+}
+
+
+def draw_ladder(ladder: Ladder, width: int = 100) -> Text:
+    """The ladder in lines of at most `width` columns, 72 at least; styles are rich's and can be left out."""
+    width = max(width, LEAST_WIDTH)
+    lane = (width - TIME - 2 * GAP) * 5 // 8
+    why = width - TIME - 2 * GAP - lane
+    lines = [Text(ladder.title, style="bold")]
+    lines += [Text(part, style="dim") for part in _wrap(ladder.caption, width)]
+    lines.append(Text())
+    ends = ladder.client + ladder.server.rjust(lane - len(ladder.client))
+    head = f"{'time ms':>{TIME}}{'':{GAP}}{ends}{'':{GAP}}why"
+    lines.append(Text(head, style="bold"))
+    shown = ""
+    for row in ladder.rows:
+        time = f"{(row.time_ns if isinstance(row, (Note, Fold)) else row.sent_ns) - ladder.origin_ns:d}"
+        time = f"{int(time) / 1e6:,.3f}".replace(",", " ")
+        lines += _draw_row(row, "" if time == shown or isinstance(row, Fold) else time, lane, why)
+        shown = shown if isinstance(row, Fold) else time
+    return Text("\n").join(lines)
+
+
+def _draw_row(row: Row, time: str, lane: int, why: int) -> list[Text]:
+    """One row, with its explanation wrapped onto further lines."""
+    if isinstance(row, Fold):
+        return [_line("", Text(_fold_text(row).center(lane - 2).join("││"), style="dim"), "", "dim")]
+    drawn, explanation = (
+        (_draw_note(row, lane), row.why) if isinstance(row, Note) else (_draw_flight(row, lane), row.reason)
+    )
+    style = "dim" if isinstance(row, Note) else ""
+    empty = Text("│" + " " * (lane - 2) + "│", style="")
+    parts = _wrap(explanation, why) or [""]
+    lanes = [drawn] + [empty] * (len(parts) - 1)
+    return [_line(time if at == 0 else "", part, text, style) for at, (part, text) in enumerate(zip(lanes, parts, strict=True))]
+
+
+def _line(time: str, lane: Text, why: str, style: str) -> Text:
+    line = Text(f"{time:>{TIME}}{'':{GAP}}")
+    line.append_text(lane)
+    if why:
+        line.append(" " * GAP)
+        line.append(why, style=style)
+    return line
+
+
+def _fold_text(fold: Fold) -> str:
+    parts = [f"{fold.from_client} →"] * bool(fold.from_client) + [f"{fold.from_server} ←"] * bool(fold.from_server)
+    total = fold.from_client + fold.from_server
+    return f"… {total} more segment{'s' if total != 1 else ''}: {', '.join(parts)} …"
+
+
+def _draw_note(note: Note, lane: int) -> Text:
+    """A dot on the bar of the side where it happened, and what it was."""
+    text = _cut(note.text, lane - 6)
+    inner = f" {text}".ljust(lane - 2) if note.at_client else f"{text} ".rjust(lane - 2)
+    bars = ("●", "│") if note.at_client else ("│", "●")
+    drawn = Text(bars[0])
+    drawn.append(inner, style=STYLES.get(note.kind, "dim"))
+    drawn.append(bars[1])
+    return drawn
+
+
+def _draw_flight(flight: Flight, lane: int) -> Text:
+    """An arrow that starts where the segment was sent, says what it holds, and ends where it got to."""
+    fate = flight.fate
+    inner = lane - 2
+    label = _cut(_label(flight), inner - 16)
+    stroke = "╌" if fate.late else "─"
+    words = _words(flight)
+    tail = f" {', '.join(words)} " if words else ""
+    if fate.lost_by:
+        # Short of the other side: it ends in mid-air.
+        end = f" ✗{tail.rstrip()}"
+        length = max(inner * 3 // 4, len(label) + len(end) + 6) - len(label) - len(end) - 3
+        body = [stroke, f" {label} ", stroke * max(1, length), end]
+        body.append(" " * (inner - sum(map(len, body))))
+    else:
+        head = ("?" if not flight.arrivals else "✗" if not fate.arrived else "▶▶" if fate.duplicated else "▶")
+        closing = tail + stroke if tail else ""
+        length = inner - len(label) - 3 - len(closing) - len(head)
+        body = [stroke, f" {label} ", stroke * length, closing, head]
+    return _coloured(flight, body)
+
+
+def _coloured(flight: Flight, body: list[str]) -> Text:
+    fate = flight.fate
+    kind = (
+        "lost" if fate.lost_by else "damaged" if fate.damaged else "late" if fate.late
+        else "twice" if fate.duplicated else "again" if flight.again else ""
+    )  # fmt: skip
+    if not flight.from_client:
+        body = [part.replace("▶", "◀") for part in reversed(body)]
+    drawn = Text("├" if flight.from_client else "│")
+    for part in body:
+        drawn.append(part, style=STYLES.get(kind, ""))
+    drawn.append("│" if flight.from_client else "┤")
+    return drawn
+
+
+def _words(flight: Flight) -> list[str]:
+    """What happened on the way, in words."""
+    fate = flight.fate
+    words = []
+    if fate.lost_by:
+        return [{"loss": "lost", "burst_loss": "lost in a burst", "queue_drop": "queue full"}[fate.lost_by]]
+    if fate.damaged:
+        words.append("damaged")
+    if fate.late:
+        words.append("overtaken")
+    if fate.duplicated:
+        words.append("twice")
+    return words
+
+
+def _label(flight: Flight) -> str:
+    """Packet numbers, flags, offsets with the length in bytes, acknowledgement."""
+    names = [flag.name for flag in Flags if flight.flags & flag and flag is not Flags.ACK and flag.name]
+    parts = [numbers_of(flight), *names]
+    if flight.length:
+        parts.append(f"{flight.start}:{flight.end}({flight.length})")
+    elif names:
+        parts.append(str(flight.start))
+    if flight.ack is not None:
+        parts.append(f"ack {flight.ack}")
+    return " ".join(parts)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    """Lines of at most `width`, broken at spaces; a word that is longer is cut."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and len(lines[-1]) + 1 + len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(_cut(word, width))
+    return lines
