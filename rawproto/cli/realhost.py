@@ -15,12 +15,13 @@ import socket
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rawproto.capture.pcapng import PcapngWriter
+from rawproto.capture.recording import Setup
 from rawproto.link.base import Link
 from rawproto.link.chance import derive_rng
 from rawproto.link.impair import ImpairedLink
@@ -67,13 +68,14 @@ class Station:
             link, options.impairment, partial(derive_rng, options.seed, name), self._note_fault
         )
         config = Config(user_timeout=options.timeout_ns, connect_timeout=options.timeout_ns)
-        self.recording = Recording(
-            self.side.capture, {"name": name, "address": job.address, "carrier": options.carrier}
-        )
+        mac = str(getattr(link, "address", "")) if options.carrier == "packet" else ""
+        address = str(getattr(link, "address", "")) if options.carrier == "udp" else job.address
+        setup = Setup(name, address, mac, link.mtu, link.linktype, options.seed, asdict(config))
+        self.recording = Recording(self.side.capture, setup)
         self.host = Host(
             self.impaired,
-            "" if options.carrier == "udp" else job.address,
-            mac=str(getattr(link, "address", "")),
+            address,
+            mac=mac,
             name=name,
             config=config,
             seed=options.seed,
@@ -165,8 +167,8 @@ class Station:
 class Recording:
     """A capture that ends before the host does."""
 
-    def __init__(self, path: Path, setup: dict[str, str]) -> None:
-        self._writer: PcapngWriter | None = PcapngWriter(path, comment=json.dumps(setup))
+    def __init__(self, path: Path, setup: Setup) -> None:
+        self._writer: PcapngWriter | None = PcapngWriter(path, comment=setup.comment())
 
     def write(self, frame: Frame) -> None:
         """Append `frame`, if the recording has not ended."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from rawproto.capture.journal import JournalWriter
+from rawproto.capture.recording import Setup
 from rawproto.link.base import Link
 from rawproto.link.carrier import IpCarrier
 from rawproto.link.chance import derive_rng
@@ -41,17 +42,10 @@ class Lan:
         self.impaired: dict[str, ImpairedLink] = {}
         """The link of each host that counts the faults on what it sent."""
 
-    def setup(self, name: str, address: str, config: Config) -> dict[str, Any]:
-        """What must be known of a host, apart from what it is told later, to have it answer the same again."""
-        return {
-            "name": name,
-            "address": address,
-            "mac": self._mac(),
-            "mtu": self.segment.mtu,
-            "carrier": "packet",
-            "seed": self.seed,
-            "config": asdict(config),
-        }
+    def setup(self, name: str, address: str, config: Config) -> Setup:
+        """What a recording of the host that will be added next as `name` must say of it, to be replayed."""
+        linktype, mtu = self.segment.linktype, self.segment.mtu
+        return Setup(name, address, self._mac(), mtu, linktype, self.seed, asdict(config))
 
     def host(
         self,

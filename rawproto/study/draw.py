@@ -97,22 +97,19 @@ def _draw_flight(flight: Flight, lane: int) -> Text:
     """An arrow that starts where the segment was sent, says what it holds, and ends where it got to."""
     fate = flight.fate
     inner = lane - 2
-    label = _cut(_label(flight), inner - 16)
     stroke = "╌" if fate.late else "─"
-    words = _words(flight)
-    tail = f" {', '.join(words)} " if words else ""
+    words = ", ".join(_words(flight))
     if fate.lost_by:
-        # Short of the other side: it ends in mid-air.
-        end = f" ✗{tail.rstrip()}"
-        length = max(inner * 3 // 4, len(label) + len(end) + 6) - len(label) - len(end) - 3
-        body = [stroke, f" {label} ", stroke * max(1, length), end]
-        body.append(" " * (inner - sum(map(len, body))))
+        end = [" ", "✗", f" {words} "]
     else:
-        head = ("?" if not flight.arrivals else "✗" if not fate.arrived else "▶▶" if fate.duplicated else "▶")
-        closing = tail + stroke if tail else ""
-        length = inner - len(label) - 3 - len(closing) - len(head)
-        body = [stroke, f" {label} ", stroke * length, closing, head]
-    return _coloured(flight, body)
+        head = "?" if not flight.arrivals else "✗" if not fate.arrived else "▶▶" if fate.duplicated else "▶"
+        end = [f" {words} " + stroke if words else "", head]
+    room = inner - sum(map(len, end)) - 2
+    label = f" {_cut(_label(flight), room - 2)} "
+    # What is lost ends in mid-air, three quarters of the way to the other side if its label leaves room.
+    length = room - len(label)
+    reach = min(length, max(0, inner * 3 // 4 - len(label) - 4)) if fate.lost_by else length
+    return _coloured(flight, [stroke, label, stroke * (reach + 1), *end, " " * (length - reach)])
 
 
 def _coloured(flight: Flight, body: list[str]) -> Text:
@@ -122,7 +119,7 @@ def _coloured(flight: Flight, body: list[str]) -> Text:
         else "twice" if fate.duplicated else "again" if flight.again else ""
     )  # fmt: skip
     if not flight.from_client:
-        body = [part.replace("▶", "◀") for part in reversed(body)]
+        body = [part.replace("▶", "◀") for part in reversed(body)]  # words and label read the same both ways
     drawn = Text("├" if flight.from_client else "│")
     for part in body:
         drawn.append(part, style=STYLES.get(kind, ""))

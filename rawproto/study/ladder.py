@@ -19,6 +19,12 @@ from rawproto.transport.trace import PacketsLost, Record, SegmentReceived, Segme
 __all__ = ["Fold", "Ladder", "Note", "Row", "first_loss", "handshake"]
 
 DROPS = frozenset(("loss", "burst_loss", "queue_drop"))
+CAUSES = {
+    "loss": "was lost on the way",
+    "burst_loss": "was lost in a bad spell of the link",
+    "queue_drop": "found the queue before the bottleneck full",
+    "corrupt": "was damaged on the way and discarded",
+}
 LONGEST = 40
 """Rows of one ladder; a repair that takes longer is cut in its middle."""
 
@@ -70,17 +76,16 @@ def handshake(outcome: Outcome) -> Ladder | None:
     until = completing.time_ns if completing else max(d.sent[-1].time_ns for d in (there, back) if d.sent)
 
     def interesting(flight: Flight) -> bool:
-        return bool(flight.flags & SYN) or (
-            completing is not None and flight.from_client and _contains(flight, completing.packet_number)
-        )
+        completes = completing is not None and _contains(flight, completing.packet_number)
+        return bool(flight.flags & SYN) or (flight.from_client and (completes or flight.reason == "ACK of SYN"))
 
     flights = [flight for direction in (there, back) for flight in direction.flights(origin, until)]
     shown = [flight for flight in flights if interesting(flight)]
     notes = [*_arrival_notes(shown), *_state_notes(outcome, until), *_timer_notes(outcome, origin, until)]
     isns = f"client {there.sent[0].isn}" + (f", server {back.sent[0].isn}" if back.sent else "")
     caption = (
-        f"Offsets count from each side's initial sequence number ({isns}). "
-        "Address resolution is not shown: the first segment waits for its answer."
+        "#n is a packet number; flags, offsets (length in bytes) and acknowledgement follow. Offsets count from each "
+        f"side's initial sequence number: {isns}. Address resolution is not shown: the first segment waits for it."
     )
     rows = _weave(flights, interesting, notes)
     return Ladder("The opening handshake", caption, origin, outcome.client.name, outcome.server.name, rows)
@@ -173,10 +178,12 @@ def _loss_caption(
     record: SegmentSent,
 ) -> str:
     way = f"{direction.sender.name} → {direction.receiver.name}"
-    text = f"#{number}, bytes {span[0]}:{span[1]} {way}, did not arrive. "
+    cause = next((text for kind, text in CAUSES.items() if kind in direction.struck[number].kinds), "did not arrive")
+    text = f"#{number}, bytes {span[0]}:{span[1]} {way}, {cause}. "
     if covering is None:
-        return text + "It was never acknowledged."
-    return text + f"It was acknowledged {(covering.time_ns - record.time_ns) / 1e6:.3f} ms after it was first sent."
+        return text + "They were never acknowledged."
+    took = (covering.time_ns - record.time_ns) / 1e6
+    return text + f"They were acknowledged {took:.3f} ms after they first left."
 
 
 def _completing(server: Side, received: list[SegmentReceived]) -> SegmentReceived | None:
@@ -221,8 +228,11 @@ def _state_notes(outcome: Outcome, until: int) -> Iterator[Note]:
     for side, at_client in ((outcome.client, True), (outcome.server, False)):
         connection = connection_of(side)
         for record in side.trace:
-            if isinstance(record, StateChanged) and record.connection == connection and record.time_ns <= until:
-                yield Note(record.time_ns, at_client, f"{record.before} → {record.after}", record.event, "state")
+            if not isinstance(record, StateChanged) or record.connection != connection or record.time_ns > until:
+                continue
+            yield Note(record.time_ns, at_client, f"{record.before} → {record.after}", record.event, "state")
+            if record.after is State.ESTABLISHED:
+                break
 
 
 def _timer_notes(outcome: Outcome, since: int, until: int) -> Iterator[Note]:
@@ -269,6 +279,8 @@ def _weave(flights: list[Flight], interesting: Callable[[Flight], bool], notes: 
         before = rows.pop() if rows and isinstance(rows[-1], Fold) else Fold(time_ns, 0, 0)
         there, back = (row.count, 0) if row.from_client else (0, row.count)
         rows.append(Fold(before.time_ns, before.from_client + there, before.from_server + back))
+    while rows and isinstance(rows[-1], Fold):
+        rows.pop()
     return tuple(rows)
 
 

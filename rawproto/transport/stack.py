@@ -16,6 +16,10 @@ from rawproto.transport.endpoint import Endpoint, Listener
 __all__ = ["Carrier", "Journal", "Stack"]
 
 
+MAX_SEND = 1 << 16
+"""The most that one call takes, so that an entry of a journal stays within what capture files hold."""
+
+
 class Carrier(Protocol):
     """What a stack needs of the layers below it."""
 
@@ -45,7 +49,7 @@ class Journal(Protocol):
     """Notes what a stack was told by its application and by time; frames are noted by a tap on the link."""
 
     def call(self, now: int, name: str, **arguments: Any) -> None:
-        """Note the application's call, or with the name "timeout" that time was passed in."""
+        """Note the application's call; "timeout" that a timer ran out, "poll" that there was more to send."""
 
 
 class Stack:
@@ -67,8 +71,10 @@ class Stack:
         due = self.endpoint.next_timeout()
         if due is not None and due <= now:
             if self.journal is not None:
-                self.journal.call(now, "timeout")
+                self.journal.call(now, "timeout", deadline=due)
             self.endpoint.handle_timeout(now)
+        elif self.journal is not None and self.endpoint.pending:
+            self.journal.call(now, "poll")  # nothing else might show that there was an iteration at this time
         for peer, datagrams in self.carrier.receive(now):
             self.endpoint.receive(peer, datagrams, now)
         return self._transmit(now)
@@ -106,9 +112,9 @@ class Stack:
         return listener.queue.popleft()
 
     def send(self, connection: Connection, data: bytes | bytearray | memoryview, now: int) -> int:
-        """As Connection.send."""
-        space = connection.sender.space()
-        data = data if len(data) <= space else memoryview(data)[:space]
+        """As Connection.send, of at most MAX_SEND bytes."""
+        room = min(connection.sender.space(), MAX_SEND)
+        data = data if len(data) <= room else memoryview(data)[:room]
         now = self._call(now, "send", connection=connection.identity, data=data)
         taken = connection.send(data, now)
         self._transmit(now)
