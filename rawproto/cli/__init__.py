@@ -26,9 +26,12 @@ app = App(
     help="Handmade frames on a real wire, and a readable reliable transport on top of them.",
     version_flags=["--version"],
     help_flags=["--help", "-h"],
-    help_format="plaintext",
+    help_format="markdown",
 )
-app.command("rawproto.cli.demo:demo", name="demo", help="Carry a file over a bad wire, and show what arrived and why.")
+VERBS = ("demo",)
+for _verb in VERBS:
+    # By name, so that each is imported when it is called and not before.
+    app.command(f"rawproto.cli.{_verb}:{_verb}", name=_verb)
 
 
 class UsageError(Exception):
@@ -37,7 +40,11 @@ class UsageError(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, that of the process by default; give the exit status."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
+        if not arguments or arguments[0] in app.help_flags:
+            for verb in VERBS:
+                _ = app[verb]  # the list of commands quotes their docstrings: import them now
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except CycloptsError as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from rawproto.cli import UsageError
-from rawproto.cli.units import parse_duration, parse_probability, parse_rate, parse_size
+from rawproto.cli.units import parse_duration, parse_probability, parse_rate, parse_seed, parse_size
 from rawproto.errors import ConfigError, LinkError
 from rawproto.link.impairment import Impairment
 from rawproto.study.guarantees import Verdict, judge
@@ -28,43 +28,44 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 DEFAULT_SIZE = "1MiB"
-QUEUE_BYTES = 256 << 10
-"""What may wait at the bottleneck: small enough for slow start to overflow it."""
+MOST_QUEUED = 256 << 10
+"""Bytes that may wait at the bottleneck: few enough for slow start to overflow it."""
+LEAST_QUEUED = 16 << 10
 REORDER_DELAY_NS = 3_000_000
 BIGGEST_FRAME_BITS = 1514 * 8
 
 
-def _unit(parse: Callable[[str], Any], default: str = "") -> Parameter:
+def _unit(parse: Callable[[str], Any], metavar: str, default: str) -> Parameter:
     """A parameter whose value has a unit; `default` is how the help shows it."""
 
     def convert(_: object, tokens: Sequence[Token]) -> Any:
         return parse(tokens[0].value)
 
-    return Parameter(converter=convert, show_default=(lambda _: default) if default else None)
+    return Parameter(converter=convert, metavar=metavar, show_default=lambda _: default)
 
 
-def _probability(default: str) -> Parameter:
-    return _unit(parse_probability, default)
+def _share(default: str) -> Parameter:
+    return _unit(parse_probability, "SHARE", default)
 
 
 def demo(
     *,
-    size: Annotated[int | None, _unit(parse_size, DEFAULT_SIZE)] = None,
+    size: Annotated[int | None, _unit(parse_size, "SIZE", DEFAULT_SIZE)] = None,
     file: Path | None = None,
-    loss: Annotated[float, _probability("5%")] = 0.05,
-    reorder: Annotated[float, _probability("5%")] = 0.05,
-    duplicate: Annotated[float, _probability("2%")] = 0.02,
-    corrupt: Annotated[float, _probability("1%")] = 0.01,
-    burst_loss: Annotated[float, _probability("0%")] = 0.0,
-    delay: Annotated[int, _unit(parse_duration, "20ms")] = 20_000_000,
-    jitter: Annotated[int, _unit(parse_duration, "0")] = 0,
-    rate: Annotated[int | None, _unit(parse_rate, "100mbit")] = 100_000_000,
-    seed: int = 1,
-    raw: Annotated[bool, Parameter(negative="")] = False,
+    loss: Annotated[float, _share("5%")] = 0.05,
+    reorder: Annotated[float, _share("5%")] = 0.05,
+    duplicate: Annotated[float, _share("2%")] = 0.02,
+    corrupt: Annotated[float, _share("1%")] = 0.01,
+    burst_loss: Annotated[float, _share("0%")] = 0.0,
+    delay: Annotated[int, _unit(parse_duration, "TIME", "20ms")] = 20_000_000,
+    jitter: Annotated[int, _unit(parse_duration, "TIME", "0")] = 0,
+    rate: Annotated[int | None, _unit(parse_rate, "RATE", "100mbit")] = 100_000_000,
+    seed: Annotated[int, _unit(parse_seed, "NUMBER", "1")] = 1,
+    raw: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     carrier: Literal["packet", "rawip", "udp"] | None = None,
-    ipv6: Annotated[bool, Parameter(name="-6", negative="")] = False,
+    ipv6: Annotated[bool, Parameter(name="-6", negative="", show_default=False)] = False,
     out: Path | None = None,
-    as_object: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_object: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
 ) -> int:
     """Carry a file from a client to a server over a wire that loses, reorders, duplicates and corrupts.
 
@@ -81,11 +82,13 @@ def demo(
 
     Examples:
 
-      rawproto demo
-      rawproto demo --loss 20% --seed 7 --out /tmp/lossy
-      rawproto demo --file README.md --rate 1mbit --delay 150ms
-      rawproto demo --json | jq .guarantees
-      sudo rawproto demo --raw --carrier udp -6 --size 10MiB
+    ```
+    rawproto demo
+    rawproto demo --loss 20% --seed 7 --out /tmp/lossy
+    rawproto demo --file README.md --rate 1mbit --delay 150ms
+    rawproto demo --json | jq .guarantees
+    sudo rawproto demo --raw --carrier udp -6 --size 10MiB
+    ```
 
     Parameters
     ----------
@@ -108,7 +111,8 @@ def demo(
     jitter
         And up to this much longer.
     rate
-        Bits a second in each direction: 64kbit, 100mbit, 1gbit, none for no limit. 256 KiB may queue before it.
+        Bits a second in each direction: 64kbit, 100mbit, 1gbit, none for no limit. Half a second's
+        worth may queue before it, but no more than 256 KiB.
     seed
         Where all chance comes from: the same seed gives the same run.
     raw
@@ -127,13 +131,13 @@ def demo(
         raise UsageError(f"--carrier {carrier} needs --raw: a simulated run always carries Ethernet frames")
     if file is not None and size is not None:
         raise UsageError("--size and --file exclude each other: a file is sent whole")
-    if seed < 0:
-        raise UsageError(f"--seed: {seed} is negative: give 0 or more")
+    impairment = _impairment(loss, reorder, duplicate, corrupt, burst_loss, delay, jitter, rate)
+    data = _read(file) if file is not None else data_from_seed(seed, size or parse_size(DEFAULT_SIZE))
     options = DemoOptions(
-        data=_read(file) if file is not None else data_from_seed(seed, size or parse_size(DEFAULT_SIZE)),
+        data=data,
         seed=seed,
         out=_directory(out),
-        impairment=_impairment(loss, reorder, duplicate, corrupt, burst_loss, delay, jitter, rate),
+        impairment=impairment,
         carrier=carrier or "packet",
         ipv6=ipv6,
     )
@@ -173,7 +177,7 @@ def _impairment(
             delay_ns=delay,
             jitter_ns=jitter,
             rate_bps=rate,
-            queue_bytes=None if rate is None else QUEUE_BYTES,
+            queue_bytes=None if rate is None else max(LEAST_QUEUED, min(MOST_QUEUED, rate // 16)),
         )
     except ConfigError as error:
         raise UsageError(str(error)) from None
@@ -218,7 +222,7 @@ def _run(options: DemoOptions, *, raw: bool, quiet: bool) -> Outcome:
         else:
             outcome = _with_bar(run, options)
     except LinkError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(error.strerror or str(error)) from None
     outcome.wall_time_s = round(time.perf_counter() - began, 6)
     return outcome
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-__all__ = ["parse_duration", "parse_probability", "parse_rate", "parse_size"]
+__all__ = ["parse_duration", "parse_probability", "parse_rate", "parse_seed", "parse_size"]
 
 NUMBER = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([a-zA-Zµ%/]*)\s*")
 
@@ -22,7 +22,7 @@ RATES = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
 
 SIZE_LIMITS = (1, 1 << 30)
 DURATION_LIMITS = (0, 10 * 10**9)
-RATE_LIMITS = (10**3, 10**12)
+RATE_LIMITS = (10**4, 10**12)
 
 
 def parse_size(text: str) -> int:
@@ -57,7 +57,14 @@ def parse_rate(text: str) -> int | None:
     if text.strip().lower() == "none":
         return None
     value = _scaled(text, RATES, "a rate with its unit, such as 100mbit, 1gbit or none")
-    return _whole_within(text, value, RATE_LIMITS, "from 1kbit to 1000gbit, or none")
+    return _whole_within(text, value, RATE_LIMITS, "from 10kbit to 1000gbit, or none")
+
+
+def parse_seed(text: str) -> int:
+    """A whole number, 0 or more."""
+    if not re.fullmatch(r"\s*[0-9]{1,40}\s*", text, re.ASCII):
+        raise ValueError(f"{text!r} is not a seed: give a whole number, 0 or more")
+    return int(text)
 
 
 def _split(text: str) -> tuple[Fraction | None, str]:

@@ -57,14 +57,16 @@ def _draw_row(row: Row, time: str, lane: int, why: int) -> list[Text]:
     """One row, with its explanation wrapped onto further lines."""
     if isinstance(row, Fold):
         return [_line("", Text(_fold_text(row).center(lane - 2).join("││"), style="dim"), "", "dim")]
-    drawn, explanation = (
-        (_draw_note(row, lane), row.why) if isinstance(row, Note) else (_draw_flight(row, lane), row.reason)
-    )
-    style = "dim" if isinstance(row, Note) else ""
-    empty = Text("│" + " " * (lane - 2) + "│", style="")
+    if isinstance(row, Note):
+        drawn, explanation, style = _draw_note(row, lane), row.why, "dim"
+    else:
+        drawn, explanation, style = _draw_flight(row, lane), row.reason, ""
+        if row.fate.damaged and not row.arrivals:
+            explanation += f"; {row.fate.outcome}"  # nobody saw it come, so no note of its own can say so
     parts = _wrap(explanation, why) or [""]
-    lanes = [drawn] + [empty] * (len(parts) - 1)
-    return [_line(time if at == 0 else "", part, text, style) for at, (part, text) in enumerate(zip(lanes, parts, strict=True))]
+    first = _line(time, drawn, parts[0], style)
+    empty = Text("│" + " " * (lane - 2) + "│")
+    return [first, *(_line("", empty, part, style) for part in parts[1:])]
 
 
 def _line(time: str, lane: Text, why: str, style: str) -> Text:

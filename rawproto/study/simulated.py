@@ -8,7 +8,6 @@ that reads. A transfer that fails is an Outcome that says so, never an exception
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 
 from rawproto.capture.pcapng import PcapngWriter
@@ -46,7 +45,7 @@ class Station:
         trace = Trace()
         self.side.trace = trace.records
         setup = lan.setup(name, addresses[name], config)
-        self._writer = PcapngWriter(options.out / f"{name}.pcapng", comment=json.dumps(setup))
+        self._writer = PcapngWriter(options.out / f"{name}.pcapng", comment=setup.comment())
         self.host = lan.host(
             name,
             addresses[name],

@@ -26,6 +26,8 @@ ENDPOINT = Path(__file__).with_name("endpoint.py")
 def rows(runs: int, only: str = "") -> Iterator[dict[str, Any]]:
     """One row a road, `ours` and `peer_value` in Gbit/s, medians over `runs`."""
     wanted = [road for road in ROADS if only in ("", f"transfer/{road}")]
+    if not wanted:
+        return
     rates: dict[str, list[float]] = {road: [] for road in (PEER, *wanted)}
     for _ in range(runs):
         for road, measured in rates.items():
@@ -50,7 +52,9 @@ def measure(road: str) -> float:
     # For AF_PACKET the addresses are ours alone: the kernel must not own them, or it would answer too.
     owned = [] if road == "packet" else [tuple(f"{address}/24" for address in ADDRESSES)]
     with Lab(addresses=owned, offloads=False) as lab:
-        receiver = lab.right.popen(command(road, "receive", ADDRESSES[1], ADDRESSES[0]), stdout=subprocess.PIPE, text=True)
+        receiver = lab.right.popen(
+            command(road, "receive", ADDRESSES[1], ADDRESSES[0]), stdout=subprocess.PIPE, text=True
+        )
         try:
             if receiver.stdout is None or receiver.stdout.readline().strip() != "ready":
                 raise RuntimeError(f"the receiver for {road} did not start")

@@ -121,6 +121,11 @@ def test_a_silent_wire_carries_only_what_is_sent(lab: Lab) -> None:
                     sender.sendto(b"ping", (address, 9))
                 assert receiver.recv(16) == b"ping"
         assert [frame.data[12:14].hex() for frame in wire.receive(0)] == ["0800", "86dd"]
+    # What the kernel has joined it reports (MLD), up to a second later: nothing but all-nodes, which is never.
+    with lab.right.entered():
+        groups = Path("/proc/thread-self/net/igmp6").read_text().splitlines()
+    joined = {line.split()[2] for line in groups if "veth0" in line}
+    assert joined == {"ff020000000000000000000000000001", "ff010000000000000000000000000001"}
 
 
 def test_without_silence_neighbours_are_asked_for() -> None:

@@ -186,6 +186,20 @@ def test_outgoing_frames_are_shown_on_demand(gather: Gather) -> None:
             assert [frame.direction for frame in gather(watcher, 1)] == [Direction.OUTBOUND]
 
 
+def test_the_card_is_promiscuous_only_on_demand_and_only_while_open() -> None:
+    def level() -> int:
+        with IPRoute() as netlink:
+            (link,) = netlink.link("get", ifname="veth0")
+            return int(link.get_attr("IFLA_PROMISCUITY"))
+
+    with Lab() as lab, lab.left.entered():
+        with PacketLink("veth0"):
+            assert level() == 0
+        with PacketLink("veth0", promiscuous=True):
+            assert level() == 1
+        assert level() == 0
+
+
 def test_a_filter_holds_from_the_first_frame_on(gather: Gather) -> None:
     # ldb [17]; jeq #3, accept, drop: the number in the frame is 3
     steps = ((0x30, 0, 0, 17), (0x15, 0, 1, 3), (0x06, 0, 0, 0xFFFF), (0x06, 0, 0, 0))

@@ -1,0 +1,198 @@
+"""The documents say what the code does: tables, examples and section numbers are held against it."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from zlib import crc32
+
+import pytest
+
+import rawproto
+from rawproto.transport.config import Config
+from rawproto.transport.state import TRANSITIONS, Event, State
+from rawproto.wire import rdt_format
+from rawproto.wire.rdt_format import Flags, OptionKind, Options, decode_options
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = Path(rawproto.__file__).parent
+TEXT = (ROOT / "docs" / "rdt.md").read_text(encoding="utf-8")
+UNITS = {"": 1, "byte": 1, "bytes": 1, "MiB": 1 << 20, "ms": 1_000_000, "s": 1_000_000_000}
+ENDS = (Event.RESET, Event.ABORT, Event.GIVE_UP)
+
+
+def after_mark(mark: str) -> str:
+    """What follows the comment `mark` in the document; it must be there exactly once."""
+    before, *rest = TEXT.split(f"<!-- {mark} -->\n")
+    assert len(rest) == 1, f"docs/rdt.md has {len(rest)} marks <!-- {mark} -->"
+    return rest[0]
+
+
+def table(mark: str) -> list[list[str]]:
+    """The rows of the table behind `mark`, without its head."""
+    lines = re.match(r"(?:\|.*\n)+", after_mark(mark))
+    assert lines, f"no table follows <!-- {mark} -->"
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[0].splitlines()]
+    return rows[2:]
+
+
+def block(mark: str) -> str:
+    """The fenced block behind `mark`."""
+    found = re.match(r"```\w*\n(.*?)^```$", after_mark(mark), re.DOTALL | re.MULTILINE)
+    assert found, f"no fenced block follows <!-- {mark} -->"
+    return found[1]
+
+
+def test_crc_example() -> None:
+    lines = block("crc-example").splitlines()
+    datagram = bytes.fromhex("".join(re.match(r"(?:[0-9a-f]{2} )+", line)[0] for line in lines))  # type: ignore[index]
+    _, words, flags, source, destination, plen_pn, seq, ack, wnd, crc = rdt_format.FIXED.unpack_from(datagram)
+    header = words * 4
+    assert len(datagram) == header + (plen_pn >> 48) == 75
+    assert crc == crc32(datagram[40:], crc32(datagram[:36])) == rdt_format.datagram_crc(datagram)
+    assert f"of bytes 0 to 35 is {crc32(datagram[:36]):#010x}" in TEXT
+    assert f"it becomes {crc:#010x}" in TEXT and f"CRC-32 {crc:#010x}" in TEXT
+    assert (flags, source, destination, plen_pn & 0xFFFF_FFFF_FFFF) == (Flags.ACK, 49152, 80, 7)
+    assert (seq, ack, wnd, datagram[header:]) == (1001, 5001, 65535, b"RDT")
+    options = decode_options(datagram[40:header])
+    assert options == Options(sack=((1440, 2880), (4320, 5760)), seen=(12, 250))
+    assert "6441 to 7881 and 9321 to 10761" in TEXT
+    assert crc32(b"123456789") == 0xCBF43926
+
+
+def test_states() -> None:
+    documented: dict[State, dict[Event, State]] = {state: {} for state in State}
+    for state, event, after, _ in table("states"):
+        for one in State if state == "all but CLOSED" else (State(state),):
+            if state != "all but CLOSED" or one is not State.CLOSED:
+                assert Event(event) not in documented[one], f"{state}, {event}: twice"
+                documented[one][Event(event)] = State(after)
+    assert documented == TRANSITIONS
+
+
+def test_state_diagram() -> None:
+    found = re.findall(r"^    (\w+) --> (\w+): (.*)$", TEXT, re.MULTILINE)
+    drawn = {(State[before], State[after], Event(event)) for before, after, event in found}
+    assert len(drawn) == len(found)
+    assert drawn == {
+        (state, after, event)
+        for state, events in TRANSITIONS.items()
+        for event, after in events.items()
+        if event not in ENDS
+    }
+
+
+def constant(name: str) -> object:
+    module, _, attribute = name.rpartition(".")
+    return getattr(Config() if module == "Config" else importlib.import_module(f"rawproto.{module}"), attribute)
+
+
+@pytest.mark.parametrize("row", table("constants") + table("neighbour-constants"), ids=lambda row: row[0].strip("`"))
+def test_constant(row: list[str]) -> None:
+    value = constant(row[0].strip("`"))
+    number, _, unit = row[1].partition(" ")
+    assert value == (int(number) * UNITS[unit] if number.isdigit() else row[1])
+
+
+def test_every_setting_is_documented() -> None:
+    names = [row[0].strip("`").removeprefix("Config.") for row in table("constants") if "`Config." in row[0]]
+    assert sorted(names) == sorted(Config.__dataclass_fields__)
+
+
+def test_flags() -> None:
+    assert [(name, int(value, 16)) for name, value, _ in table("flags")] == [(f.name, f.value) for f in Flags]
+
+
+def test_options() -> None:
+    assert [(int(kind), name) for kind, name, *_ in table("options")] == [(o.value, o.name) for o in OptionKind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "lengths"), [(OptionKind.SACK, {2 + 8 * n for n in range(1, 32)}), (OptionKind.SEEN, {12}), (3, {4})]
+)
+def test_option_lengths(kind: int, lengths: set[int]) -> None:
+    values = {length: decode_options(bytes((kind, length)) + bytes(length - 2)).error for length in range(2, 256)}
+    assert {length for length, error in values.items() if error != "option length"} == lengths
+
+
+def reasons(path: str) -> set[str]:
+    """The reasons for discarding that the module at `path` can count.
+
+    They are the strings given to a function called discard, used as a key of `discarded`, assigned to `error`, or
+    returned by a function whose name says that it finds a fault or receives a message.
+    """
+    found: set[str] = set()
+    for node in ast.walk(ast.parse((PACKAGE / path).read_text(encoding="utf-8"))):
+        match node:
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=[first, *_]) if "discard" in name:
+                found |= strings(first)
+            case ast.Subscript(value=ast.Attribute(attr="discarded"), slice=key):
+                found |= strings(key)
+            case ast.Assign(targets=[ast.Name(id="error")], value=value):
+                found |= strings(value)
+            case ast.FunctionDef(name=name) if re.search(r"fault|receive_(arp|icmp)", name):
+                for inner in ast.walk(node):
+                    if isinstance(inner, ast.Return) and inner.value is not None:
+                        found |= strings(inner.value)
+    return found - {""}
+
+
+def strings(node: ast.expr) -> set[str]:
+    """The string constants that the expression can have as its value; not those within a call or a comparison."""
+    if isinstance(node, ast.IfExp):
+        return strings(node.body) | strings(node.orelse)
+    return {node.value} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set()
+
+
+@pytest.mark.parametrize(
+    ("mark", "counted_by", "paths"),
+    [
+        ("discards", "codec", ["transport/codec.py", "wire/rdt_format.py"]),
+        ("discards", "endpoint", ["transport/endpoint.py"]),
+        ("carrier-discards", "", ["link/carrier.py", "link/neighbor.py"]),
+    ],
+)
+def test_discard_reasons(mark: str, counted_by: str, paths: list[str]) -> None:
+    documented = [row[0] for row in table(mark) if row[1] == counted_by or not counted_by]
+    assert len(documented) == len(set(documented))
+    assert set(documented) == set().union(*(reasons(path) for path in paths))
+
+
+def test_whole_connection() -> None:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(block("connection-program"), "docs/rdt.md, appendix A", "exec"), {})
+    assert printed.getvalue() == block("connection-output")
+
+
+def sections() -> Iterator[tuple[str, str]]:
+    """Number and text of each numbered section, its subsections not included."""
+    parts = re.split(r"^##+ (\d+(?:\.\d+)*) .*$", TEXT, flags=re.MULTILINE)
+    return zip(parts[1::2], parts[2::2], strict=True)
+
+
+def test_each_requirement_has_its_number() -> None:
+    """In the section that it is in, counted from 1; from section 3 to 10 nothing is required without one."""
+    for number, text in sections():
+        ids = re.findall(rf"^- \[({re.escape(number)}-\d+)\] ", text, re.MULTILINE)
+        assert ids == [f"{number}-{index + 1}" for index in range(len(ids))], f"section {number}"
+        if 3 <= int(number.partition(".")[0]) <= 10:
+            for part in re.split(r"\n\n|\n(?=- )", re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)):
+                if re.search(r"\b(MUST|SHOULD|MAY)\b", part):
+                    assert re.match(r"\s*- \[\d", part), f"section {number}, without a number: {part}"
+
+
+def test_references_lead_somewhere() -> None:
+    numbers = {number for number, _ in sections()}
+    ids = set(re.findall(r"^- \[([\d.]+-\d+)\] ", TEXT, re.MULTILINE))
+    assert set(re.findall(r"\[([\d.]+-\d+)\]", TEXT)) - {"3.2-1"} <= ids
+    own = re.sub(r"RFC \d+ §[\d.]+\d(?:, §[\d.]+\d|, MUST-\d+)*", "", TEXT)
+    assert set(re.findall(r"§(\d+(?:\.\d+)*)", own)) <= numbers
+    for path in PACKAGE.rglob("*.py"):
+        for named in re.findall(r"docs/rdt\.md §(\d+(?:\.\d+)*)", path.read_text(encoding="utf-8")):
+            assert named in numbers, f"{path} refers to §{named}"
