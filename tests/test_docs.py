@@ -22,13 +22,14 @@ from rawproto.wire.rdt_format import Flags, OptionKind, Options, decode_options
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(rawproto.__file__).parent
 TEXT = (ROOT / "docs" / "rdt.md").read_text(encoding="utf-8")
+PROSE = " ".join(TEXT.split())
 UNITS = {"": 1, "byte": 1, "bytes": 1, "MiB": 1 << 20, "ms": 1_000_000, "s": 1_000_000_000}
 ENDS = (Event.RESET, Event.ABORT, Event.GIVE_UP)
 
 
 def after_mark(mark: str) -> str:
     """What follows the comment `mark` in the document; it must be there exactly once."""
-    before, *rest = TEXT.split(f"<!-- {mark} -->\n")
+    _, *rest = TEXT.split(f"<!-- {mark} -->\n")
     assert len(rest) == 1, f"docs/rdt.md has {len(rest)} marks <!-- {mark} -->"
     return rest[0]
 
@@ -55,13 +56,13 @@ def test_crc_example() -> None:
     header = words * 4
     assert len(datagram) == header + (plen_pn >> 48) == 75
     assert crc == crc32(datagram[40:], crc32(datagram[:36])) == rdt_format.datagram_crc(datagram)
-    assert f"of bytes 0 to 35 is {crc32(datagram[:36]):#010x}" in TEXT
-    assert f"it becomes {crc:#010x}" in TEXT and f"CRC-32 {crc:#010x}" in TEXT
+    assert f"of bytes 0 to 35 is {crc32(datagram[:36]):#010x}" in PROSE
+    assert f"it becomes {crc:#010x}" in PROSE and f"CRC-32 {crc:#010x}" in PROSE
     assert (flags, source, destination, plen_pn & 0xFFFF_FFFF_FFFF) == (Flags.ACK, 49152, 80, 7)
     assert (seq, ack, wnd, datagram[header:]) == (1001, 5001, 65535, b"RDT")
     options = decode_options(datagram[40:header])
     assert options == Options(sack=((1440, 2880), (4320, 5760)), seen=(12, 250))
-    assert "6441 to 7881 and 9321 to 10761" in TEXT
+    assert "6441 to 7881 and 9321 to 10761" in PROSE
     assert crc32(b"123456789") == 0xCBF43926
 
 
@@ -190,8 +191,8 @@ def test_each_requirement_has_its_number() -> None:
 def test_references_lead_somewhere() -> None:
     numbers = {number for number, _ in sections()}
     ids = set(re.findall(r"^- \[([\d.]+-\d+)\] ", TEXT, re.MULTILINE))
-    assert set(re.findall(r"\[([\d.]+-\d+)\]", TEXT)) - {"3.2-1"} <= ids
-    own = re.sub(r"RFC \d+ §[\d.]+\d(?:, §[\d.]+\d|, MUST-\d+)*", "", TEXT)
+    assert set(re.findall(r"\[([\d.]+-\d+)\]", TEXT)) <= ids
+    own = re.sub(r"RFC \d+ §[\d.]+\d(?:, §[\d.]+\d|, MUST-\d+)*", "", PROSE)
     assert set(re.findall(r"§(\d+(?:\.\d+)*)", own)) <= numbers
     for path in PACKAGE.rglob("*.py"):
         for named in re.findall(r"docs/rdt\.md §(\d+(?:\.\d+)*)", path.read_text(encoding="utf-8")):

@@ -27,6 +27,7 @@ app = App(
     version_flags=["--version"],
     help_flags=["--help", "-h"],
     help_format="markdown",
+    suppress_keyboard_interrupt=False,
 )
 VERBS = ("demo",)
 for _verb in VERBS:

@@ -217,10 +217,8 @@ def _run(options: DemoOptions, *, raw: bool, quiet: bool) -> Outcome:
         run = run_real
     began = time.perf_counter()
     try:
-        if quiet or not sys.stderr.isatty():
-            outcome = run(options, _ignore)
-        else:
-            outcome = _with_bar(run, options)
+        watched = not quiet and sys.stderr.isatty()
+        outcome = _with_bar(run, options) if watched else run(options, _ignore)
     except LinkError as error:
         raise UsageError(error.strerror or str(error)) from None
     outcome.wall_time_s = round(time.perf_counter() - began, 6)

@@ -30,11 +30,11 @@ def show_outcome(options: DemoOptions, outcome: Outcome, verdicts: list[Verdict]
     console = Console(highlight=False)
     width = min(max(console.width, NARROWEST), WIDEST) if console.is_terminal else NOT_A_TERMINAL
     console = Console(highlight=False, width=width)
-    opening, loss = handshake(outcome), first_loss(outcome)
-    for ladder in (opening, loss):
+    loss = first_loss(outcome)
+    for ladder in (handshake(outcome), loss):
         if ladder is not None:
             console.print(draw_ladder(ladder, width), end="\n\n")
-    if opening is not None and loss is None:
+    if outcome.server.established_ns is not None and loss is None:
         console.print("Nothing was lost that had to be sent again.", end="\n\n")
     console.print(_guarantees(verdicts), end="\n\n")
     _summary(console, options, outcome, raw=raw)
@@ -42,7 +42,7 @@ def show_outcome(options: DemoOptions, outcome: Outcome, verdicts: list[Verdict]
 
 
 def _guarantees(verdicts: list[Verdict]) -> Table:
-    table = Table(title="Guarantees", title_justify="left", title_style="bold", box=SIMPLE_HEAD, expand=True, padding=(0, 1))
+    table = Table(title="Guarantees", title_justify="left", title_style="bold", box=SIMPLE_HEAD, expand=True)
     table.add_column("guarantee", no_wrap=True)
     table.add_column("held", justify="center", no_wrap=True)
     table.add_column("faults thrown at it", ratio=2)

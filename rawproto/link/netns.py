@@ -24,7 +24,7 @@ import select
 import socket
 import struct
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -41,6 +41,7 @@ __all__ = ["Lab", "Namespace", "enter_user_namespace", "set_offloads", "veth_pai
 
 _THIS_NETNS = "/proc/thread-self/ns/net"
 _SYSCTL = Path("/proc/sys/net")
+_ROUTES6 = Path("/proc/thread-self/net/ipv6_route")
 _PATIENCE_MS = 5000
 _OFFLOADS = re.compile("(tx|rx)-checksum.*|tx-scatter-gather.*|tx-.*segmentation|tx-gso-.*|rx-gro")
 """The kernel's features (net/ethtool/common.c) that `set_offloads` switches."""
@@ -301,13 +302,36 @@ def _await_queue(name: str) -> None:
     The end that came up first had no carrier then. The kernel gives it its queue in its own time
     (net/core/link_watch.c), and until then its queue is "noop", which drops every frame without a word.
     """
+    index = socket.if_nametoindex(name)
     with IPRoute() as netlink:
-        index = socket.if_nametoindex(name)
-        for _ in range(_PATIENCE_MS):
-            if netlink.get_links(index)[0].get_attr("IFLA_QDISC") != "noop":
-                return
-            select.poll().poll(1)
-    raise LinkError(errno.ETIMEDOUT, f"{name} is up but got no queue in {_PATIENCE_MS} ms")
+        _await(
+            lambda: netlink.get_links(index)[0].get_attr("IFLA_QDISC") != "noop",
+            f"{name} is up but has no queue to send from",
+        )
+
+
+def _await_local_route(address: ipaddress.IPv6Address) -> None:
+    """Wait until what comes for `address` is delivered.
+
+    The kernel makes the route to itself in its own time (net/ipv6/addrconf.c, addrconf_dad_work), even without
+    duplicate address detection; until then it would forward the packets, that is, drop them.
+    """
+    start, local = f"{address.packed.hex()} 80 ", 0x8000_0000  # RTF_LOCAL (linux/ipv6_route.h)
+
+    def is_there() -> bool:
+        lines = _ROUTES6.read_text().splitlines()
+        return any(int(line.split()[8], 16) & local for line in lines if line.startswith(start))
+
+    _await(is_there, f"{address} was given but is not delivered to")
+
+
+def _await(condition: Callable[[], bool], complaint: str) -> None:
+    """Ask once a millisecond until `condition` holds. Raises LinkError (ETIMEDOUT) with `complaint`."""
+    for _ in range(_PATIENCE_MS):
+        if condition():
+            return
+        select.poll().poll(1)
+    raise LinkError(errno.ETIMEDOUT, f"{complaint} after {_PATIENCE_MS} ms")
 
 
 def _quieten(interface: str) -> None:
@@ -340,3 +364,5 @@ def _address(namespace: Namespace, interface: str, own: str, other: str, other_m
             netlink.neigh(
                 "replace", dst=str(theirs.ip), lladdr=other_mac, ifindex=index, family=family, state=permanent
             )
+        if isinstance(mine.ip, ipaddress.IPv6Address):
+            _await_local_route(mine.ip)

@@ -1,9 +1,9 @@
 """Draws a ladder as text of a given width: the time, a lane between the two ends, and why.
 
-       time ms  client                                      server  why
-         0.000  ├─ #0 SYN 0 ───────────────────────────────────▶│   handshake
-        60.192  │                                    #0 arrives ●   SYN to a listener: answered
-        60.192  │◀───────────────────────────── #0 SYN 0 ack 1 ─┤   handshake
+time ms  client                                      server  why
+  0.000  ├─ #0 SYN 0 ───────────────────────────────────▶│   handshake
+ 60.192  │                                    #0 arrives ●   SYN to a listener: answered
+ 60.192  │◀───────────────────────────── #0 SYN 0 ack 1 ─┤   handshake
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from rawproto.study.flights import Flight
-from rawproto.study.ladder import Fold, Ladder, Note, Row, numbers_of
+from rawproto.study.ladder import Fold, Ladder, Note, numbers_of
 from rawproto.wire.rdt_format import Flags
 
 __all__ = ["draw_ladder"]
@@ -46,17 +46,22 @@ def draw_ladder(ladder: Ladder, width: int = 100) -> Text:
     lines.append(Text(head, style="bold"))
     shown = ""
     for row in ladder.rows:
-        time = f"{(row.time_ns if isinstance(row, (Note, Fold)) else row.sent_ns) - ladder.origin_ns:d}"
-        time = f"{int(time) / 1e6:,.3f}".replace(",", " ")
-        lines += _draw_row(row, "" if time == shown or isinstance(row, Fold) else time, lane, why)
-        shown = shown if isinstance(row, Fold) else time
+        if isinstance(row, Fold):
+            lines.append(_draw_fold(row, lane))
+            continue
+        since = (row.time_ns if isinstance(row, Note) else row.sent_ns) - ladder.origin_ns
+        time = f"{since / 1e6:,.3f}".replace(",", " ")
+        lines += _draw_row(row, "" if time == shown else time, lane, why)
+        shown = time
     return Text("\n").join(lines)
 
 
-def _draw_row(row: Row, time: str, lane: int, why: int) -> list[Text]:
+def _draw_fold(fold: Fold, lane: int) -> Text:
+    return _line("", Text(f"│{_fold_text(fold).center(lane - 2)}│", style="dim"), "", "")
+
+
+def _draw_row(row: Flight | Note, time: str, lane: int, why: int) -> list[Text]:
     """One row, with its explanation wrapped onto further lines."""
-    if isinstance(row, Fold):
-        return [_line("", Text(_fold_text(row).center(lane - 2).join("││"), style="dim"), "", "dim")]
     if isinstance(row, Note):
         drawn, explanation, style = _draw_note(row, lane), row.why, "dim"
     else:

@@ -44,7 +44,7 @@ class Fate:
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """`count` datagrams of one segment that shared one fate. Offsets count from the sender's ISN, `ack` from the peer's."""
+    """`count` datagrams of one segment that shared one fate. Offsets count from the ISN of their own side."""
 
     sent_ns: int
     from_client: bool
@@ -150,9 +150,7 @@ class Direction:
                 runs.append((first, count + 1, fate, before + arrivals))
             else:
                 runs.append((number, 1, fate, arrivals))
-        starts = [self._start(number, struck.get(number), record) for number, *_ in runs] + [
-            record.seq + record.length
-        ]
+        starts = [self._start(number, struck.get(number), record) for number, *_ in runs] + [record.seq + record.length]
         for (number, count, fate, arrivals), start, end in zip(runs, starts, starts[1:], strict=False):
             yield self._flight(record, number, count, (start, end), fate, arrivals)
 
@@ -223,9 +221,9 @@ class Direction:
         """Find the discarded datagram that was this one: of its size, and come before what was sent after it."""
         waiting = self._discards.get(struck.size, [])
         until = None if late else self._arrival_after(number)
-        for at, record in enumerate(waiting):
+        for record in waiting:
             if record.time_ns >= sent_ns:
-                return waiting[at] if until is None or record.time_ns <= until else None
+                return record if until is None or record.time_ns <= until else None
         return None
 
     def _arrival_after(self, number: int) -> int | None:

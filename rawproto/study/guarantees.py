@@ -115,10 +115,7 @@ def _no_creation(outcome: Outcome, both: tuple[Direction, Direction]) -> Verdict
 
 def _nothing_missing(outcome: Outcome, both: tuple[Direction, Direction]) -> Verdict:
     missing = sum(direction.alignment.missing for direction in both)
-    parts = (
-        f"{d.alignment.sent - d.alignment.missing:,} of {d.alignment.sent:,} bytes {d.label}"
-        for d in both
-    )
+    parts = (f"{d.alignment.sent - d.alignment.missing:,} of {d.alignment.sent:,} bytes {d.label}" for d in both)
     held = not missing and _delivered(both)
     faults = _pick(outcome, "loss", "burst_loss", "queue_drop", "corrupt")
     return Verdict("nothing_missing", "Nothing missing", held, ", ".join(parts), faults)
@@ -158,4 +155,3 @@ def _connection_based(outcome: Outcome) -> Verdict:
 def _strikes_handshake(fault: Fault) -> bool:
     header = Packet.parse(fault.frame, fault.linktype).get(RDT)
     return header is not None and bool(header.flags & (SYN | FIN))
-

@@ -45,10 +45,9 @@ class Note:
 class Fold:
     """Flights that are not shown."""
 
-    time_ns: int
     from_client: int
-    from_server: int
     """Datagrams."""
+    from_server: int
 
 
 Row = Flight | Note | Fold
@@ -87,6 +86,8 @@ def handshake(outcome: Outcome) -> Ladder | None:
         "#n is a packet number; flags, offsets (length in bytes) and acknowledgement follow. Offsets count from each "
         f"side's initial sequence number: {isns}. Address resolution is not shown: the first segment waits for it."
     )
+    if any(not (flight.arrivals or flight.fate.lost_by) for flight in shown):
+        caption += " A question mark: there is no trace of its arrival."
     rows = _weave(flights, interesting, notes)
     return Ladder("The opening handshake", caption, origin, outcome.client.name, outcome.server.name, rows)
 
@@ -219,9 +220,7 @@ def _arrival_notes(flights: list[Flight]) -> Iterator[Note]:
             text = f"{numbers} arrive" if flight.count > 1 else f"{numbers} arrives"
             yield Note(flight.arrivals[0], not flight.from_client, text, fate.outcome, "arrived")
         if fate.duplicated and len(flight.arrivals) > flight.count:
-            yield Note(
-                flight.arrivals[-1], not flight.from_client, f"{numbers} arrives again", "the copy", "arrived"
-            )
+            yield Note(flight.arrivals[-1], not flight.from_client, f"{numbers} arrives again", "the copy", "arrived")
 
 
 def _state_notes(outcome: Outcome, until: int) -> Iterator[Note]:
@@ -259,9 +258,7 @@ def _loss_notes(direction: Direction, seq: int, end: int, since: int, until: int
         if isinstance(record, PacketsLost) and record.seq < end and record.seq + record.length > seq:
             text = f"#{record.packet_number} taken for lost"
             yield Note(record.time_ns, direction.from_client, text, f"{record.rule} (RFC 9002 §6.1)", "lost")
-    yield from (
-        note for note in _timers(direction.sender, direction.from_client, since, until) if "rto" in note.text
-    )
+    yield from (note for note in _timers(direction.sender, direction.from_client, since, until) if "rto" in note.text)
 
 
 def _weave(flights: list[Flight], interesting: Callable[[Flight], bool], notes: list[Note]) -> tuple[Row, ...]:
@@ -272,13 +269,16 @@ def _weave(flights: list[Flight], interesting: Callable[[Flight], bool], notes: 
         # At the same moment a note comes first: a segment is sent because of what just happened.
         *((note.time_ns, 0, note) for note in notes),
     ]
-    for time_ns, _, row in sorted(order, key=lambda entry: entry[:2]):
+    for _, _, row in sorted(order, key=lambda entry: entry[:2]):
         if isinstance(row, Note) or interesting(row):
             rows.append(row)
             continue
-        before = rows.pop() if rows and isinstance(rows[-1], Fold) else Fold(time_ns, 0, 0)
         there, back = (row.count, 0) if row.from_client else (0, row.count)
-        rows.append(Fold(before.time_ns, before.from_client + there, before.from_server + back))
+        before = rows[-1] if rows else None
+        if isinstance(before, Fold):
+            rows[-1] = Fold(before.from_client + there, before.from_server + back)
+        else:
+            rows.append(Fold(there, back))
     while rows and isinstance(rows[-1], Fold):
         rows.pop()
     return tuple(rows)
@@ -296,4 +296,4 @@ def _shorten(rows: tuple[Row, ...]) -> tuple[Row, ...]:
             there, back = there + row.from_client, back + row.from_server
         elif isinstance(row, Flight):
             there, back = (there + row.count, back) if row.from_client else (there, back + row.count)
-    return (*rows[:half], Fold(middle[0].time_ns, there, back), *rows[len(rows) - half :])
+    return (*rows[:half], Fold(there, back), *rows[len(rows) - half :])

@@ -109,10 +109,11 @@ def run_simulated(options: DemoOptions, progress: Progress | None = None) -> Out
     client.spawn(_send_file(client, options.data))
     try:
         simulation.run()
-    except StalledError as error:
+    except StalledError:
         for station in (client, server):
-            if station.reading:
-                station.side.error = station.side.error or str(error)
+            if station.reading and not station.side.error:
+                nobody = station.side.established_ns is None
+                station.side.error = "nobody connected" if nobody else "nothing came any more, and no end of stream"
     time_ns = simulation.now
     # What is still under way arrives, and TIME-WAIT passes: the captures show it, the time of the transfer does not.
     simulation.run_idle()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rawproto.transport.endpoint import Totals
 from rawproto.transport.trace import Record
+from rawproto.wire.frame import LinkType
 
 __all__ = ["Fault", "Outcome", "Side"]
 
@@ -20,7 +21,7 @@ class Fault:
     host: str
     kind: str
     frame: bytes
-    linktype: int
+    linktype: LinkType
 
 
 @dataclass(slots=True)
@@ -50,7 +51,7 @@ class Side:
 
 @dataclass(slots=True)
 class Outcome:
-    """A transfer that is over. Client sends the file, the server a stream of its own, each ends its direction itself."""
+    """A transfer that is over: the client sent the file, the server a stream of its own; each ended its direction."""
 
     seed: int
     client: Side

@@ -479,13 +479,14 @@ class Connection:
             return None
         sending = self._next_sending(now)
         if sending is not None:
-            return self._emit_range(sending, now)
+            return self._emit_range(sending, now) or self._emit_ack(now)
         if self.sender.take_probe(now):
             # An octet that was acknowledged long ago: outside the window, so the peer must answer.
             return self._emit(self._segment(ACK, self.sender.snd_una - 1, now), "window probe", now)
-        if self._ack_reason:
-            return self._emit(self._segment(ACK, self.sender.snd_nxt, now), self._ack_reason, now)
-        return None
+        return self._emit_ack(now) if self._ack_reason else None
+
+    def _emit_ack(self, now: int) -> Segment:
+        return self._emit(self._segment(ACK, self.sender.snd_nxt, now), self._ack_reason, now)
 
     def _next_sending(self, now: int) -> Sending | None:
         if self.state not in _SYNCHRONIZING:
@@ -494,7 +495,8 @@ class Connection:
             return Sending(self.sender.iss, self.sender.iss + 1, "handshake")
         return self.sender.next_sending(now) if self.sender.scoreboard.lost else None
 
-    def _emit_range(self, sending: Sending, now: int) -> Segment:
+    def _emit_range(self, sending: Sending, now: int) -> Segment | None:
+        """The segment for `sending`; None if an acknowledgement that is due would take a datagram more with it."""
         sender = self.sender
         flags = ACK if self.state is not State.SYN_SENT else 0
         start, end = sending.start, sending.end
@@ -511,7 +513,10 @@ class Connection:
             segment = self._segment(flags, start, now)
             if data_end > start:
                 segment.payload = sender.buffer.read(start, data_end)
-            first_length = min(len(segment.payload), sender.mss - self.codec.options_length(segment))
+            options = self.codec.options_length(segment)
+            if segment.payload and -len(segment.payload) % sender.mss < options:
+                return None  # it goes ahead by itself: as many datagrams, and none of them cut short
+            first_length = min(len(segment.payload), sender.mss - options)
         segment.count = self.codec.count(segment, sender.mss)
         segment.packet_number = sender.packet_number
         sender.sent(sending, segment, first_length, now)
@@ -524,10 +529,9 @@ class Connection:
             receiver = self.receiver
             segment.wnd = receiver.window()
             segment.ack = receiver.rcv_nxt
-            if receiver.held:
-                segment.sack = receiver.held.first(self.sender.max_sack_ranges)
             if self._ack_reason and self._largest_received >= 0:
                 segment.seen = (self._largest_received, now - self._largest_time)
+                segment.sack = receiver.held.first(self.sender.max_sack_ranges)
         return segment
 
     def _emit(self, segment: Segment, reason: str, now: int, *, again: bool = False) -> Segment:

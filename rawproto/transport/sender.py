@@ -126,8 +126,10 @@ class Sender:
         for start, end in segment.sack:
             if self.snd_una <= start < end <= self.snd_nxt and len(self.scoreboard) <= MAX_CHUNKS:
                 newly += self.scoreboard.acknowledge_range(start, end)
-        if segment.seen is not None:
-            self._on_seen(*segment.seen, now)
+        if segment.seen is not None and self._on_seen(*segment.seen, now):
+            # The newest report. A list as long as it can be may have been cut: nothing beyond it is judged by it.
+            cut = len(segment.sack) >= self.max_sack_ranges
+            self._judged_below = segment.sack[-1][1] if cut else self.snd_nxt
         while self._bursts and self._bursts[0].end <= self.snd_una:
             self._bursts.popleft()
         if advanced or newly:
@@ -135,9 +137,6 @@ class Sender:
         if newly:
             self.congestion.on_acknowledged(newly, in_flight, now)
             self.rtt.backoffs = 0
-        # A list as long as it can be may have been cut: nothing beyond it is judged.
-        cut = len(segment.sack) >= self.max_sack_ranges
-        self._judged_below = segment.sack[-1][1] if cut else self.snd_nxt
         lost = self._find_losses(now) if self.largest_seen >= 0 else []
         if newly:
             self._restart_rto(now)
@@ -158,15 +157,17 @@ class Sender:
         self.max_wnd = max(self.max_wnd, self.snd_wnd)
         return self.snd_edge > before
 
-    def _on_seen(self, packet_number: int, ack_delay: int, now: int) -> None:
+    def _on_seen(self, packet_number: int, ack_delay: int, now: int) -> bool:
+        """Take in the largest packet number that the peer has seen; tell whether no later report is known."""
         if packet_number <= self.largest_seen or packet_number >= self.packet_number:
-            return
+            return packet_number == self.largest_seen
         self.largest_seen = packet_number
         bursts = self._bursts
         while bursts and bursts[0].packet_number + bursts[0].count <= packet_number:
             bursts.popleft()
         if bursts and bursts[0].packet_number <= packet_number:
             self.rtt.sample(max(1, now - bursts[0].time_ns), ack_delay)
+        return True
 
     @property
     def max_sack_ranges(self) -> int:

@@ -7,6 +7,7 @@ which each call is noted, is what lets a recording be replayed to the nanosecond
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
@@ -25,6 +26,8 @@ class Carrier(Protocol):
 
     datagram_size: int
     """The most bytes that one datagram may have."""
+    discarded: Counter[str]
+    """What came and was not for the endpoint, by reason."""
 
     def send(self, peer: str, datagrams: Sequence[bytes], now: int) -> None:
         """Send `datagrams`, in order, to `peer`."""
