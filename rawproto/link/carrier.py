@@ -57,7 +57,8 @@ class IpCarrier:
             self.neighbors = Neighbors(self.ip, pack_mac(mac))
         self._link_header = 14 if self.neighbors else 0
         self._header = self._link_header + (20 if self.version == 4 else 40)
-        self.datagram_size = link.mtu - (20 if self.version == 4 else 40)
+        # What the length field of the IP header can say bounds it too.
+        self.datagram_size = min(link.mtu, 0xFFFF) - 20 if self.version == 4 else min(link.mtu - 40, 0xFFFF)
         self._packed: dict[str, bytes] = {}
         self._prefixes: dict[tuple[bytes, bytes, int], bytes] = {}
         self._known: dict[bytes, Known] = {}
@@ -186,7 +187,7 @@ class IpCarrier:
         start = self._link_header
         header = data[start : start + 20]
         fault = ipv4_fault(header)
-        if fault or header[16:20] != self.ip or header[9] != IP_PROTOCOL:
+        if fault or header[16:20] != self.ip or header[9] != IP_PROTOCOL or self._to_group(data):
             self._discard(fault)
             return None
         return ip_text(header[12:16]), start + int.from_bytes(header[2:4], "big"), header[12:16]
@@ -201,9 +202,16 @@ class IpCarrier:
             self._discard(self.neighbors.receive_icmpv6(data, now))
             self._send_resolved(now)
             return None
-        if header[24:40] != self.ip or header[6] != IP_PROTOCOL:
+        if header[24:40] != self.ip or header[6] != IP_PROTOCOL or self._to_group(data):
+            return None
+        if header[8] == 0xFF or not any(header[8:24]):
+            self._discard("source address")
             return None
         return ip_text(header[8:24]), start + 40 + int.from_bytes(header[4:6], "big"), header[8:24]
+
+    def _to_group(self, data: bytes) -> bool:
+        """The frame was for more hosts than this one, which a datagram for one address is not (RFC 1122 §3.3.6)."""
+        return self.neighbors is not None and bool(data[0] & 1)
 
     def _discard(self, reason: str) -> None:
         """Count a frame that is not passed on; without a reason it was in order, but not for RDT on this host."""
@@ -297,4 +305,6 @@ def ipv4_fault(header: bytes) -> str:
         return "IP options"  # none of ours has any, and the checksum would be over more than these bytes
     if internet_checksum(header):
         return "IP checksum"
+    if header[12] >= 224 or not header[12]:  # multicast, broadcast, none: RFC 9293 §3.9.2.3, MUST-57
+        return "source address"
     return "IP fragment" if int.from_bytes(header[6:8], "big") & 0x3FFF else ""

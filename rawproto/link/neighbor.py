@@ -16,6 +16,7 @@ from rawproto.wire.ethernet import Ethernet
 from rawproto.wire.ipv6 import IPv6
 from rawproto.wire.neighbor import (
     NeighborAdvertisement,
+    NeighborMessage,
     NeighborSolicitation,
     multicast_mac,
     solicited_node,
@@ -41,6 +42,12 @@ MAX_WAITING = 64
 """Datagrams kept for a neighbour whose address is not known yet."""
 
 BROADCAST = b"\xff" * 6
+
+
+def link_address(message: NeighborMessage) -> bytes | None:
+    """The packed MAC address that `message` tells; None without one, or for an address of another kind of link."""
+    mac = bytes.fromhex((message.link_address or "").replace(":", ""))
+    return mac if len(mac) == 6 else None
 
 
 @dataclass(slots=True)
@@ -139,8 +146,8 @@ class Neighbors:
             self._answer(packet, now)
         elif NeighborAdvertisement in packet and packet[IPv6].hop_limit == 255:
             message = packet[NeighborAdvertisement]
-            if message.link_address is not None:
-                mac = bytes.fromhex(message.link_address.replace(":", ""))
+            mac = link_address(message)
+            if mac is not None:
                 self._learn(message.raw("target"), mac, now, create=False)
         return ""
 
@@ -148,9 +155,9 @@ class Neighbors:
         """RFC 4861 §7.2.3, §7.2.4."""
         question = packet[NeighborSolicitation]
         sender = packet[IPv6].raw("src")
-        if question.raw("target") != self.ip or question.link_address is None:
+        mac = link_address(question)
+        if question.raw("target") != self.ip or mac is None or not any(sender):
             return
-        mac = bytes.fromhex(question.link_address.replace(":", ""))
         self._learn(sender, mac, now, create=True)
         answer = NeighborAdvertisement(
             solicited=1, override=1, target=self.ip, options=bytes(target_link_address(self.mac))

@@ -77,34 +77,36 @@ class ReceiveRing:
         user, checksum_bits, checksums = sockopt.TP_STATUS_USER, _CHECKSUM_BITS, _CHECKSUMS
         tagged, outgoing = sockopt.TP_STATUS_VLAN_VALID, sockopt.PACKET_OUTGOING
         # A batch ends at the end of the ring: the rest comes with the next call, and poll stays readable.
-        for offset in self._offsets[self._next : self._next + limit]:
-            if not words[offset >> 2] & user:
-                break
-            status, length, captured, mac, _, seconds, nanoseconds, tci, tpid, kind = unpack(memory, offset)
-            start = offset + mac
-            data = memory[start : start + captured]
-            words[offset >> 2] = 0
-            tag = None
-            if status & tagged:
-                data, tag = put_tag_back(data, status, tci, tpid)
-                length += len(data) - captured
-            append(
-                make(
-                    new,
-                    (
-                        data,
-                        seconds * 1_000_000_000 + nanoseconds,
-                        ethernet,
-                        interface,
-                        inbound if kind != outgoing else Direction.OUTBOUND,
-                        None if len(data) == length else length,
-                        tag,
-                        checksums[status & checksum_bits],
-                        "",
-                    ),
+        try:
+            for offset in self._offsets[self._next : self._next + limit]:
+                if not words[offset >> 2] & user:
+                    break
+                status, length, captured, mac, _, seconds, nanoseconds, tci, tpid, kind = unpack(memory, offset)
+                start = offset + mac
+                data = memory[start : start + captured]
+                words[offset >> 2] = 0
+                tag = None
+                if status & tagged:
+                    data, tag = put_tag_back(data, status, tci, tpid)
+                    length += len(data) - captured
+                append(
+                    make(
+                        new,
+                        (
+                            data,
+                            seconds * 1_000_000_000 + nanoseconds,
+                            ethernet,
+                            interface,
+                            inbound if kind != outgoing else Direction.OUTBOUND,
+                            None if len(data) == length else length,
+                            tag,
+                            checksums[status & checksum_bits],
+                            "",
+                        ),
+                    )
                 )
-            )
-        self._next = (self._next + len(frames)) % self.slots
+        finally:  # Ctrl-C in the middle must not put us out of step with the kernel
+            self._next = (self._next + len(frames)) % self.slots
         return frames
 
     def close(self) -> None:

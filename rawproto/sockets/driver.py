@@ -119,7 +119,7 @@ class Driver:
             if not self.stack.endpoint.pending:
                 self._sleep(deadline)
             self.stack.step(self.clock())
-        except Exception as error:  # noqa: BLE001 - whatever it is, all who wait must hear of it
+        except Exception as error:
             self.failure = error
         finally:
             self._polling = None

@@ -57,7 +57,7 @@ def draw_ladder(ladder: Ladder, width: int = 100) -> Text:
 
 
 def _draw_fold(fold: Fold, lane: int) -> Text:
-    return _line("", Text(f"│{_fold_text(fold).center(lane - 2)}│", style="dim"), "", "")
+    return _line("", Text(f"│{_cut(_fold_text(fold), lane - 2).center(lane - 2)}│", style="dim"), "", "")
 
 
 def _draw_row(row: Flight | Note, time: str, lane: int, why: int) -> list[Text]:

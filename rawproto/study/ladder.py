@@ -114,8 +114,12 @@ def first_loss(outcome: Outcome) -> Ladder | None:
     ]
     if covering is not None:
         text = f"ack {covering.ack - record.isn} covers #{number}"
-        notes.append(Note(covering.time_ns, direction.from_client, text, covering.outcome, "arrived"))
-    rows = _shorten(_weave(flights, lambda flight: flight in shown, notes))
+        last = Note(covering.time_ns, direction.from_client, text, covering.outcome, "arrived")
+        notes = [*(note for note in notes if note.time_ns <= until), last]
+    rows = _weave(flights, lambda flight: flight in shown, notes)
+    if covering is not None:
+        rows = rows[: rows.index(last) + 1]
+    rows = _shorten(rows)
     caption = _loss_caption(direction, number, (start, stop), covering, record)
     origin = directions[0].sent[0].time_ns if directions[0].sent else record.time_ns
     return Ladder("The first loss, and its repair", caption, origin, outcome.client.name, outcome.server.name, rows)

@@ -165,6 +165,7 @@ class Connection:
         self.shutdown(now)
         if self.state is State.FIN_WAIT_2:
             self._deadline = now + self.config.user_timeout
+            self._touch()
 
     def abort(self, now: int) -> None:
         """End at once, with a reset if the peer knows of us (RFC 9293 §3.10.5)."""
@@ -259,6 +260,7 @@ class Connection:
     def _take_syn(self, segment: Segment, now: int) -> None:
         self.receiver.start(segment.seq)
         self._note_arrival(segment, now)
+        self._require_ack("handshake")  # so that our SYN says what it answers, and gives the peer a round-trip time
         if segment.mss is not None:
             self.sender.set_mss(max(MIN_MSS, min(self.mss_limit, segment.mss)))
 
@@ -527,7 +529,7 @@ class Connection:
         segment = Segment(self.local_port, self.peer_port, flags, seq)
         if flags & ACK:
             receiver = self.receiver
-            segment.wnd = receiver.window()
+            segment.wnd = receiver.window(self.sender.mss)
             segment.ack = receiver.rcv_nxt
             if self._ack_reason and self._largest_received >= 0:
                 segment.seen = (self._largest_received, now - self._largest_time)

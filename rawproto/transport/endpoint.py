@@ -18,7 +18,7 @@ from rawproto.errors import ConfigError, ProtocolError
 from rawproto.transport.codec import RdtCodec
 from rawproto.transport.config import Config
 from rawproto.transport.connection import MIN_MSS, Connection
-from rawproto.transport.segment import ACK, RST, SYN, Segment
+from rawproto.transport.segment import ACK, DGM, RST, SYN, Segment
 from rawproto.transport.state import State
 from rawproto.transport.trace import Discarded, Trace
 
@@ -144,6 +144,10 @@ class Endpoint:
         """Process datagrams that came together from `peer`. Nothing raises, whatever they hold."""
         self._now = now
         for segment in self.codec.decode(datagrams, self._discard):
+            if segment.flags & DGM:
+                # Never a part of a stream; what takes unreliable datagrams is not there yet (docs/rdt.md §2).
+                self._discard("unreliable datagram", len(segment.payload), segment.count)
+                continue
             connection = self.connections.get((segment.destination_port, peer, segment.source_port))
             if connection is None:
                 self._receive_for_none(peer, segment, now)

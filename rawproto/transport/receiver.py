@@ -69,9 +69,14 @@ class Receiver:
         """All of the peer's stream has come, its FIN included."""
         return self.fin is not None and self.rcv_nxt > self.fin
 
-    def window(self) -> int:
-        """The window to offer now; a right edge once offered is kept. Octets."""
-        self.rcv_adv = max(self.rcv_adv, self._edge())
+    def window(self, mss: int = 1) -> int:
+        """The window to offer now, in octets. A right edge once offered is kept.
+
+        RFC 9293 §3.8.6.2.2: it moves only by min(half the buffer, MSS) or more, or the peer would send slivers.
+        """
+        edge = self._edge()
+        if edge - self.rcv_adv >= min(self._size // 2, mss):
+            self.rcv_adv = edge
         return self.rcv_adv - self.rcv_nxt
 
     def _edge(self) -> int:

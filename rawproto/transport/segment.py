@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from rawproto.wire.rdt_format import Flags
 
-__all__ = ["ACK", "FIN", "RST", "SYN", "Segment"]
+__all__ = ["ACK", "DGM", "FIN", "RST", "SYN", "Segment"]
 
 FIN = int(Flags.FIN)
 SYN = int(Flags.SYN)
 RST = int(Flags.RST)
 ACK = int(Flags.ACK)
+DGM = int(Flags.DGM)
 
 
 @dataclass(slots=True)

@@ -183,7 +183,7 @@ class Sender:
         )
         self._loss_deadline = None if earliest is None else earliest + delay
         for loss in found:
-            self.congestion.on_lost(loss.time_ns, self.scoreboard.in_flight + loss.end - loss.start, now)
+            self.congestion.on_lost(loss.time_ns, self.snd_nxt - self.snd_una, now)
         if found:
             first = found[0]
             self._retransmit_reason = (
@@ -297,7 +297,7 @@ class Sender:
         if self.snd_una == self.iss:
             self.congestion = self._initial_congestion()
         else:
-            self.congestion.on_timeout(self.scoreboard.in_flight, self.rtt.backoffs > 0, now)
+            self.congestion.on_timeout(self.snd_nxt - self.snd_una, self.rtt.backoffs > 0, now)
         self.rtt.back_off()
         self.resend_all(reason)
         self._loss_deadline = None

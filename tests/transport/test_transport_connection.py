@@ -628,6 +628,18 @@ def test_a_closed_side_waits_for_the_peers_fin_with_a_limit() -> None:
     assert server.end.cause == "reset"
 
 
+def test_closing_after_a_shutdown_waits_no_longer_either() -> None:
+    pair = Pair(Config(user_timeout=50 * SECOND))
+    client, _ = pair.connect()
+    client.shutdown(pair.now)
+    pair.run(SECOND)
+    client.close(pair.now)
+    pair.run()
+    assert client.end is not None
+    assert client.end.cause == "timeout"
+    assert pair.client.endpoint.connections == {}
+
+
 def test_an_abort_resets_at_once() -> None:
     pair = Pair()
     client, server = pair.connect()

@@ -100,7 +100,8 @@ def crafted(rng: Random, connection: Connection) -> bytes:
     segment.payload = bytes(rng.choice([0, 0, 1, 10, 1400]))
     segment.packet_number = rng.choice([0, rng.randrange(1000), (1 << 48) - 1, rng.randrange(1 << 48)])
     if rng.random() < 0.5:
-        segment.seen = (rng.choice([0, sender.packet_number - 1, (1 << 48) - 1, rng.randrange(50)]), rng.randrange(1 << 40))
+        largest = rng.choice([0, max(0, sender.packet_number - 1), (1 << 48) - 1, rng.randrange(50)])
+        segment.seen = (largest, rng.randrange(1 << 40))
     if rng.random() < 0.5:
         edges = sorted(rng.sample(range(1, rng.choice([100, 9000, 1 << 32])), 2 * rng.randrange(1, 32)))
         segment.sack = tuple((ack + low, ack + high) for low, high in zip(edges[::2], edges[1::2], strict=True))

@@ -25,12 +25,12 @@ class CongestionControl(ABC):
         """`octets` were newly acknowledged; before that, `in_flight` were outstanding."""
 
     @abstractmethod
-    def on_lost(self, sent_ns: int, in_flight: int, now: int) -> None:
-        """A packet sent at `sent_ns` was lost; `in_flight` were outstanding when that was found."""
+    def on_lost(self, sent_ns: int, flight_size: int, now: int) -> None:
+        """A packet sent at `sent_ns` was lost; `flight_size` octets lay between SND.UNA and SND.NXT."""
 
     @abstractmethod
-    def on_timeout(self, in_flight: int, again: bool, now: int) -> None:
-        """The retransmission timer expired with `in_flight` outstanding; `again` without progress since the last."""
+    def on_timeout(self, flight_size: int, again: bool, now: int) -> None:
+        """The retransmission timer expired with `flight_size` unacknowledged; `again`: no progress since the last."""
 
 
 def register(name: str, kind: type[CongestionControl]) -> None:

@@ -27,20 +27,26 @@ class Reno(CongestionControl):
             self._credit -= self.cwnd
             self.cwnd += self.mss
 
-    def on_lost(self, sent_ns: int, in_flight: int, now: int) -> None:
+    def on_lost(self, sent_ns: int, flight_size: int, now: int) -> None:
         """Halve the window, unless the packet was sent before the last time that this was done."""
         if self._recovery_start is not None and sent_ns <= self._recovery_start:
             return
         self._recovery_start = now
-        # RFC 5681 §3.1 (4): max(FlightSize / 2, 2*SMSS)
-        self.ssthresh = max(in_flight // 2, 2 * self.mss)
+        self.ssthresh = self._half(flight_size)
         self.cwnd = self.ssthresh
         self._credit = 0
 
-    def on_timeout(self, in_flight: int, again: bool, now: int) -> None:
+    def on_timeout(self, flight_size: int, again: bool, now: int) -> None:
         """Begin again with one segment. RFC 5681 §3.1: 'cwnd MUST be set to no more than the loss window'."""
         self._recovery_start = now
         if not again:  # RFC 5681 §3.1: for a segment that timed out before, 'ssthresh is held constant'
-            self.ssthresh = max(in_flight // 2, 2 * self.mss)
+            self.ssthresh = self._half(flight_size)
         self.cwnd = self.mss
         self._credit = 0
+
+    def _half(self, flight_size: int) -> int:
+        """RFC 5681 §3.1 (4): max(FlightSize / 2, 2*SMSS).
+
+        While a loss is being repaired FlightSize counts octets that the peer holds already; the window does not.
+        """
+        return max(min(flight_size, self.cwnd) // 2, 2 * self.mss)

@@ -16,8 +16,8 @@ class Unlimited(CongestionControl):
     def on_acknowledged(self, octets: int, in_flight: int, now: int) -> None:
         """Change nothing."""
 
-    def on_lost(self, sent_ns: int, in_flight: int, now: int) -> None:
+    def on_lost(self, sent_ns: int, flight_size: int, now: int) -> None:
         """Change nothing."""
 
-    def on_timeout(self, in_flight: int, again: bool, now: int) -> None:
+    def on_timeout(self, flight_size: int, again: bool, now: int) -> None:
         """Change nothing."""
