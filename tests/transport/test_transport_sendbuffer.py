@@ -14,9 +14,7 @@ from rawproto.transport.sendbuffer import SendBuffer
     st.floats(0, 1),
     st.floats(0, 1),
 )
-def test_any_part_that_is_kept_can_be_read(
-    blocks: list[bytes], releases: list[float], low: float, high: float
-) -> None:
+def test_any_part_that_is_kept_can_be_read(blocks: list[bytes], releases: list[float], low: float, high: float) -> None:
     buffer, model, start = SendBuffer(1000), b"", 1000
     for index, block in enumerate(blocks):
         buffer.append(block)
