@@ -200,7 +200,7 @@ class Sender:
         if self.scoreboard.lost:
             chunk = self.scoreboard.first_lost()
             room = self.congestion.cwnd - self.scoreboard.in_flight
-            if chunk is None or (room < self.mss and self.scoreboard.in_flight):
+            if chunk is None or (room < min(self.mss, chunk.end - chunk.start) and self.scoreboard.in_flight):
                 return None
             end = min(chunk.end, chunk.start + max(room, self.mss), chunk.start + self._config.segment_size)
             return Sending(chunk.start, end, self._retransmit_reason, chunk)

@@ -20,7 +20,7 @@ from rawproto.sim.stream import ConnectionEndedError, accept, connect, listen, w
 from rawproto.transport.config import MILLISECOND as MS
 from rawproto.transport.config import SECOND, Config
 from rawproto.transport.endpoint import Listener
-from rawproto.transport.trace import Trace
+from rawproto.transport.trace import Ended, Trace
 from rawproto.wire.frame import Frame
 
 Wait = Iterator[Condition]
@@ -143,7 +143,13 @@ def test_whatever_the_faults_a_transfer_is_whole_or_ends_with_an_error(seed: int
         max_ranges=rng.choice([1, 8, 1024]),
         congestion_control=rng.choice(["reno", "none"]),
     )
-    transfer = Transfer(seed, mixed_faults(seed), rng.choice([0, 1, 20_000, 60_000]), config).run()
+    transfer = Transfer(seed, mixed_faults(seed), rng.choice([0, 1, 20_000, 60_000]), config)
+    try:
+        transfer.run()
+    except StalledError:  # one side has given up, its reset was lost, and the other one has nothing to send
+        assert any(isinstance(record, Ended) for trace in transfer.traces for record in trace.records)
+        assert not transfer.whole
+        return
     assert transfer.data.startswith(transfer.received)
     assert transfer.whole or set(transfer.ends) <= {"timeout", "reset", "refused"} != set()
     assert transfer.whole != bool(transfer.ends)

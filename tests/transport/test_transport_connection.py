@@ -269,6 +269,23 @@ def test_a_lost_tail_is_repaired_by_the_timeout_which_doubles() -> None:
     assert client.sender.rtt.backoffs == 0
 
 
+def test_after_a_timeout_all_that_fits_the_window_is_repeated() -> None:
+    """A short answer and the FIN behind it, sent apart, don't take one timeout each."""
+    pair = Pair()
+    client, server = pair.connect()
+    send(pair, client, b"warm up")
+    pair.run_until(lambda: client.drained)
+    at = len(pair.client.sent)
+    pair.drop("client", at, at + 1)
+    send(pair, client, b"answer")
+    pair.flush()
+    client.shutdown(pair.now)
+    start = pair.now
+    pair.run_until(lambda: server.receiver.at_end)
+    assert pair.now - start == 200 * MS + DELAY
+    assert client.sender.timeouts == 1
+
+
 def test_a_lost_acknowledgement_costs_one_retransmission_at_most() -> None:
     pair = Pair()
     client, server = pair.connect()
