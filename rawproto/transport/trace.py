@@ -37,11 +37,9 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentSent(Record):
-    """A segment left, for `reason`."""
+class SegmentRecord(Record):
+    """What is kept of a segment: its numbers, not its payload, which is `length` bytes."""
 
-    kind: ClassVar[str] = "sent"
-    reason: str
     flags: int
     seq: int
     length: int
@@ -49,24 +47,25 @@ class SegmentSent(Record):
     wnd: int
     packet_number: int
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSent(SegmentRecord):
+    """A segment left, for `reason`; the ISNs are there so that its numbers can be shown relative to them."""
+
+    kind: ClassVar[str] = "sent"
+    reason: str
     isn: int
     peer_isn: int
     retransmission: bool
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentReceived(Record):
+class SegmentReceived(SegmentRecord):
     """A segment came; `outcome` says what was done with it and by which rule."""
 
     kind: ClassVar[str] = "received"
     outcome: str
-    flags: int
-    seq: int
-    length: int
-    ack: int
-    wnd: int
-    packet_number: int
-    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,41 +138,11 @@ class Trace:
 
     def sent(self, now: int, connection: int, segment: Segment, why: tuple[str, int, int, bool]) -> None:
         """Note a segment that leaves; `why` is (reason, own ISN, peer's ISN, whether it was sent before)."""
-        reason, isn, peer_isn, again = why
-        self.records.append(
-            SegmentSent(
-                now,
-                connection,
-                reason,
-                segment.flags,
-                segment.seq,
-                len(segment.payload),
-                segment.ack,
-                segment.wnd,
-                segment.packet_number,
-                segment.count,
-                isn,
-                peer_isn,
-                again,
-            )
-        )
+        self.records.append(SegmentSent(now, connection, *_numbers(segment), *why))
 
     def received(self, now: int, connection: int, segment: Segment, outcome: str) -> None:
         """Note a segment that came."""
-        self.records.append(
-            SegmentReceived(
-                now,
-                connection,
-                outcome,
-                segment.flags,
-                segment.seq,
-                len(segment.payload),
-                segment.ack,
-                segment.wnd,
-                segment.packet_number,
-                segment.count,
-            )
-        )
+        self.records.append(SegmentReceived(now, connection, *_numbers(segment), outcome))
 
     def add(self, record: Record) -> None:
         """Note anything else."""
@@ -183,3 +152,9 @@ class Trace:
 def as_dict(record: Record) -> dict[str, Any]:
     """A record as plain values, its kind first, for JSON."""
     return {"kind": record.kind, **asdict(record)}
+
+
+def _numbers(segment: Segment) -> tuple[int, int, int, int, int, int, int]:
+    """The fields of a SegmentRecord, in its order."""
+    length = len(segment.payload)
+    return segment.flags, segment.seq, length, segment.ack, segment.wnd, segment.packet_number, segment.count

@@ -81,7 +81,6 @@ class Header:
 
     if TYPE_CHECKING:
         _values: tuple[Any, ...]
-        _packet_class: ClassVar[type[Packet]]
         _index: ClassVar[dict[str, int]]
 
         def pack(self, **computed: int) -> bytes:
@@ -202,7 +201,9 @@ class Header:
         return WireError(f"{type(header).__name__}: values don't fit: {given}")
 
     def __truediv__(self, other: Header | Packet | bytes) -> Packet:
-        return self._packet_class((self,)) / other
+        from rawproto.wire.packet import Packet  # noqa: PLC0415 - a packet is made of headers, so it imports this
+
+        return Packet((self,)) / other
 
     def __rtruediv__(self, other: bytes) -> Packet:
         raise WireError(f"{type(self).__name__} can't follow a payload of {len(other)} bytes")

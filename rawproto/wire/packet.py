@@ -274,6 +274,3 @@ class Packet:
             extra = f", trailer={self.trailer!r}" if self.trailer else ""
             return f"Packet(({', '.join(parts)},), {self.payload!r}{extra})"
         return " / ".join([*parts, *([repr(self.payload)] if self.payload else [])])
-
-
-Header._packet_class = Packet

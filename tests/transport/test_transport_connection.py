@@ -503,6 +503,7 @@ def test_both_may_close_at_once() -> None:
     pair.run()
     expected = [State.FIN_WAIT_1, State.CLOSING, State.TIME_WAIT, State.CLOSED]
     assert states(pair, "client")[-4:] == states(pair, "server")[-4:] == expected
+    assert 60 * SECOND < pair.now < 61 * SECOND  # TIME-WAIT lasts as long after CLOSING
 
 
 def test_time_wait_lasts_twice_the_segment_lifetime() -> None:
@@ -812,6 +813,18 @@ def test_a_peer_that_never_tells_what_it_has_seen_costs_no_memory() -> None:
         pair.answers("client", ack)
     assert client.drained
     assert len(client.sender._bursts) <= 1
+
+
+def test_progress_ends_the_backoff_even_if_no_round_trip_was_told() -> None:
+    pair = Pair()
+    client, server = pair.connect()
+    send(pair, client, bytes(100))
+    pair.take("client")
+    client.sender.rtt.backoffs = 5
+    ack = Segment(80, client.local_port, ACK, server.sender.snd_nxt, ack=client.sender.snd_nxt, wnd=1000)
+    ack.packet_number = 50
+    pair.answers("client", ack)
+    assert client.sender.rtt.backoffs == 0
 
 
 def test_a_peer_that_has_all_selectively_and_never_acknowledges_is_given_up() -> None:

@@ -113,6 +113,14 @@ def test_a_retransmission_that_is_lost_is_found_again() -> None:
     assert b.lost(largest=9) == [(0, 10, "packet threshold")]
 
 
+def test_what_lies_behind_a_fresh_retransmission_is_judged_too() -> None:
+    b = Board()
+    b.send(20)  # packets 0 and 1
+    assert b.lost(largest=3, threshold=3) == [(0, 10, "packet threshold")]
+    b.resend()  # packet 2, in front of packet 1
+    assert b.lost(largest=2, threshold=1) == [(10, 20, "packet threshold")]
+
+
 def test_a_part_that_is_sent_again_leaves_the_rest_lost() -> None:
     b = Board()
     b.send(50)
