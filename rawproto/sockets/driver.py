@@ -8,6 +8,7 @@ and timers go on while the applications compute.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import threading
@@ -22,7 +23,8 @@ __all__ = ["Clock", "Driver", "wall_clock"]
 Clock = Callable[[], int]
 
 HAND_OVER_NS = 4_000_000
-"""How long no application thread must have run the stack before the background thread does."""
+"""How long no application thread must have run the stack before the background thread does. A call that need not wait
+does not run it."""
 
 _OFFSET = time.time_ns() - time.monotonic_ns()
 
@@ -38,12 +40,13 @@ class Driver:
     def __init__(self, stack: Stack, clock: Clock = wall_clock) -> None:
         self.stack = stack
         self.clock = clock
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
+        """A thread takes it once only; but what a signal handler raises can't keep a Condition from taking it back."""
         self.failure: Exception | None = None
-        """What made the link unusable; every call raises it from then on."""
+        """What made the link unusable, its closing included; every call raises it from then on."""
         self._changed = threading.Condition(self.lock)
         self._polling: threading.Thread | None = None
-        self._sleeps_until: int | None = None  # what the polling thread waits for at the latest; None for ever
+        self._sleeps_until: int | None = 0  # what the polling thread waits for at the latest; None for ever, 0 not
         self._foreground_ns = clock()
         self._waiting = 0
         self._closed = False
@@ -59,11 +62,11 @@ class Driver:
     def call(self) -> Iterator[int]:
         """Hold the lock for one call on the stack; gives the time. Raises the failure of the link, if it has failed."""
         with self.lock:
-            if self.failure is not None:
-                raise self.failure
-            yield self.clock()
-            self._foreground_ns = self.clock()
-            self._ring_if_sooner()
+            self._check()
+            try:
+                yield self.clock()
+            finally:
+                self._ring_if_sooner()
 
     def wait(self, ready: Callable[[], bool], timeout_ns: int | None = None) -> bool:
         """Run the stack until `ready()`; False if that was not so within `timeout_ns`. The lock must be held.
@@ -74,33 +77,38 @@ class Driver:
         self._waiting += 1
         try:
             while not ready():
-                if self.failure is not None:
-                    raise self.failure
+                self._check()
                 if deadline is not None and self.clock() >= deadline:
                     return False
                 if self._polling is None:
                     self._iterate(deadline)
                 else:
                     if self._polling is self._thread:
-                        os.eventfd_write(self._bell, 1)  # the background thread makes way
+                        self._ring()  # it makes way
+                    else:
+                        self._ring_if_sooner()  # for what this call did before it had to wait
                     self._changed.wait(None if deadline is None else max(0, deadline - self.clock()) / 1e9)
             return True
         finally:
             self._waiting -= 1
             self._foreground_ns = self.clock()
+            self._give_back()
 
     def close(self) -> None:
-        """Stop the background thread, then close the carrier. May be called twice."""
+        """Stop the background thread, then close the carrier. May be called twice.
+
+        Threads that wait in a call are told by OSError (EBADF).
+        """
         with self.lock:
             if self._closed:
                 return
             self._closed = True
-            os.eventfd_write(self._bell, 1)
-            self._changed.notify_all()
+            if self.failure is None:
+                self.failure = OSError(errno.EBADF, "the host was closed")
+            self.wake()
         self._thread.join()
         with self.lock:
-            self.stack.carrier.close()
-            os.close(self._bell)
+            self._give_back()
 
     @property
     def closed(self) -> bool:
@@ -110,46 +118,65 @@ class Driver:
     def wake(self) -> None:
         """Have whoever waits look again. The lock must be held."""
         self._changed.notify_all()
-        self._ring_if_sooner()
+        if self._polling is not None:
+            self._ring()
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise self.failure.with_traceback(None)
+
+    def _give_back(self) -> None:
+        """Close the descriptors of a closed driver, once nobody polls them any more: the last to leave does it."""
+        if self._closed and not self._waiting and not self._thread.is_alive() and self._bell >= 0:
+            self.stack.carrier.close()
+            os.close(self._bell)
+            self._bell = -1
 
     def _iterate(self, deadline: int | None) -> None:
         """Wait for something to happen, at the latest for `deadline`, and run the stack once."""
         self._polling = threading.current_thread()
         try:
-            if not self.stack.endpoint.pending:
-                self._sleep(deadline)
-            self.stack.step(self.clock())
-        except Exception as error:
-            self.failure = error
+            self._sleep(deadline)  # what a signal handler raises meanwhile is the caller's
+            try:
+                self.stack.step(self.clock())
+            except Exception as error:
+                self.failure = error
         finally:
             self._polling = None
             self._changed.notify_all()
 
     def _sleep(self, deadline: int | None) -> None:
-        timeout = self.stack.next_timeout()
+        """Without the lock, wait for something to come; not at all if there is more to send, but let others at it."""
+        timeout = 0 if self.stack.endpoint.pending else self.stack.next_timeout()
         self._sleeps_until = timeout if deadline is None or (timeout is not None and timeout < deadline) else deadline
         milliseconds = None
         if self._sleeps_until is not None:
             milliseconds = max(0, self._sleeps_until - self.clock()) / 1e6
-        self.lock.release()
         try:
+            self.lock.release()
             events = self._poll.poll(milliseconds)
         finally:
-            self.lock.acquire()
+            # As Condition.wait does it: `acquire` could be left without the lock, by what a signal handler raises.
+            if not self.lock._is_owned():  # type: ignore[attr-defined]
+                self.lock._acquire_restore((1, threading.get_ident()))  # type: ignore[attr-defined]
             self._sleeps_until = 0
         if any(descriptor == self._bell for descriptor, _ in events):
             os.eventfd_read(self._bell)
 
+    def _ring(self) -> None:
+        """Wake the polling thread."""
+        os.eventfd_write(self._bell, 1)
+
     def _ring_if_sooner(self) -> None:
         """Wake the polling thread if a call has made it due sooner than it will wake by itself."""
-        if self._polling is None:
+        if self._polling is None or self._sleeps_until == 0:
             return
         timeout = self.stack.next_timeout()
         due = self.stack.endpoint.pending or (
             timeout is not None and (self._sleeps_until is None or timeout < self._sleeps_until)
         )
         if due:
-            os.eventfd_write(self._bell, 1)
+            self._ring()
 
     def _run_in_background(self) -> None:
         with self.lock:

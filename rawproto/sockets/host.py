@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
+from contextlib import suppress
 from random import Random, SystemRandom
 from types import TracebackType
 from typing import Protocol, Self
 
 from rawproto.capture.journal import JournalWriter
+from rawproto.errors import ProtocolError
 from rawproto.link.base import Link
 from rawproto.link.carrier import DatagramCarrier, IpCarrier
 from rawproto.link.chance import derive_rng
 from rawproto.link.tap import TapLink
 from rawproto.sockets.driver import Clock, Driver, wall_clock
+from rawproto.sockets.reach import ForgivingLink
 from rawproto.sockets.socket import Socket
 from rawproto.transport.config import Config
-from rawproto.transport.endpoint import Endpoint
+from rawproto.transport.endpoint import EPHEMERAL_PORTS, Endpoint
 from rawproto.transport.stack import Stack
 from rawproto.transport.trace import Trace
 from rawproto.wire.frame import Frame, LinkType
@@ -53,7 +57,8 @@ class Host:
         clock: Clock = wall_clock,
     ) -> None:
         config = Config() if config is None else config
-        tapped = link if recording is None else TapLink(link, recording.write)
+        self.reach = ForgivingLink(link)
+        tapped = self.reach if recording is None else TapLink(self.reach, recording.write)
         carrier: IpCarrier | DatagramCarrier
         if link.linktype is LinkType.USER0:
             carrier = DatagramCarrier(
@@ -68,11 +73,31 @@ class Host:
         self.name = name
         self.carrier = carrier
         self.stack = Stack(carrier, endpoint, journal)
+        self.bound: set[int] = set()
+        """Ports that sockets have taken by `bind` or `listen`."""
         self.driver = Driver(self.stack, clock)
 
     def socket(self) -> Socket:
         """A new stream socket."""
         return Socket(self)
+
+    def port_in_use(self, port: int) -> bool:
+        """Tell whether a socket or a connection has `port`. The driver's lock must be held."""
+        return port in self.bound or self.stack.endpoint.port_in_use(port)
+
+    def free_port(self, peer: str = "", peer_port: int = 0) -> int:
+        """A port that is free: for a connection to `peer_port` of `peer`, or without those for a socket of its own.
+
+        Raises OSError (EADDRINUSE) if there is none. The driver's lock must be held.
+        """
+        for _ in EPHEMERAL_PORTS:
+            try:
+                port = self.stack.endpoint.free_port(peer, peer_port)
+            except ProtocolError:
+                break
+            if port not in self.bound and (peer or not self.port_in_use(port)):
+                return port
+        raise OSError(errno.EADDRINUSE, f"all ephemeral ports of {self.address} are in use; close some sockets")
 
     def discarded(self) -> Counter[str]:
         """Datagrams that reached no connection, by reason."""
@@ -92,9 +117,12 @@ class Host:
 
         Connections that are not over by then just fall silent. May be called twice.
         """
-        if self.driver.failure is None and linger > 0 and not self.driver.closed:
-            self.wait_idle(linger)
-        self.driver.close()
+        try:
+            with suppress(OSError):  # the link has failed: there is nothing to wait for
+                if linger > 0:
+                    self.wait_idle(linger)
+        finally:
+            self.driver.close()
 
     def __enter__(self) -> Self:
         return self

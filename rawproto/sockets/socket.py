@@ -33,7 +33,7 @@ class Socket:
         self._driver = host.driver
         self._connection = connection
         self._listener: Listener | None = None
-        self._port = 0
+        self._port = 0  # that this socket has taken; 0 if none
         self._timeout: float | None = None
         self._reading_done = False
         self._closed = False
@@ -51,17 +51,20 @@ class Socket:
             raise OverflowError(f"port is {port}; it must be 0 to 65535")
         with self._driver.call():
             self._check_open()
-            if port and self._host.stack.endpoint.port_in_use(port):
+            if self._port or self._connection is not None:
+                raise OSError(errno.EINVAL, "the socket has a port already")
+            if port and self._host.port_in_use(port):
                 raise OSError(errno.EADDRINUSE, f"port {port} is in use on {self._host.address}; take another one")
-            self._port = port or self._host.stack.endpoint.free_port()
+            self._take(port or self._host.free_port())
 
     def listen(self, backlog: int = 128) -> None:
         """Take connections on the bound port, at most `backlog` not yet accepted."""
         with self._driver.call() as now:
             self._check_open()
-            if self._connection is not None:
-                raise OSError(errno.EINVAL, "a connected socket can't listen")
-            self._port = self._port or self._host.stack.endpoint.free_port()
+            if self._connection is not None or self._listener is not None:
+                raise OSError(errno.EINVAL, "the socket is connected or listens already")
+            if not self._port:
+                self._take(self._host.free_port())
             try:
                 self._listener = self._host.stack.listen(self._port, backlog, now)
             except ProtocolError as error:
@@ -70,37 +73,49 @@ class Socket:
     def accept(self) -> tuple[Socket, Address]:
         """Wait for a connection; give a socket for it and the peer's address."""
         with self._driver.call():
+            self._check_open()
             listener = self._listener
             if listener is None:
                 raise OSError(errno.EINVAL, "the socket does not listen; call listen() first")
-            self._wait(lambda: bool(listener.queue) or self._closed, "no connection came")
-            if self._closed:
-                raise OSError(errno.EINVAL, "the socket was closed while it waited for a connection")
+            self._wait(lambda: bool(listener.queue), "no connection came")
             connection = self._host.stack.accept(listener, self._driver.clock())
             if connection is None:
                 raise BlockingIOError(errno.EAGAIN, "another thread took the connection")
         return Socket(self._host, connection), (connection.peer, connection.peer_port)
 
     def connect(self, address: Address) -> None:
-        """Connect to `address` and wait until that is done."""
+        """Connect to `address` and wait until that is done; also if an earlier call began it."""
         peer, port = self._host.carrier.canonical(address[0]), address[1]
         if not 0 < port <= 0xFFFF:
             raise OverflowError(f"port is {port}; it must be 1 to 65535")
         with self._driver.call() as now:
             self._check_open()
-            if self._connection is not None or self._listener is not None:
+            if self._listener is not None or (self._connection is not None and self._connection.established):
                 raise OSError(errno.EISCONN, "the socket is connected or listens already")
-            try:
-                connection = self._host.stack.connect(peer, port, now, self._port)
-            except ProtocolError as error:
-                raise OSError(errno.EADDRINUSE, str(error)) from None
-            self._connection = connection
-            self._port = connection.local_port
-            if self._timeout == 0:
-                raise BlockingIOError(errno.EINPROGRESS, os.strerror(errno.EINPROGRESS))
+            progress = errno.EALREADY
+            if self._connection is None:
+                progress = errno.EINPROGRESS
+                self._connection = self._begin(peer, port, now)
+            connection = self._connection
+            if self._timeout == 0 and connection.end is None:
+                raise BlockingIOError(progress, os.strerror(progress))
             self._wait(lambda: connection.established or connection.end is not None, f"{peer} did not answer")
             if connection.end is not None and not connection.readable_data:
+                self._connection = None  # so that it may be tried again
                 raise _error_of(connection.end)
+
+    def _begin(self, peer: str, port: int, now: int) -> Connection:
+        # The port is chosen here, so that a recording of the call holds it.
+        host, local_port = self._host, self._port or self._host.free_port(peer, port)
+        host.reach.refusal = None
+        try:
+            connection = host.stack.connect(peer, port, now, local_port)
+        except ProtocolError as error:
+            raise OSError(errno.EADDRINUSE, str(error)) from None
+        if host.reach.refusal is not None:
+            host.stack.abort(connection, self._driver.clock())
+            raise host.reach.refusal.with_traceback(None)
+        return connection
 
     # -- data ----------------------------------------------------------------------------------------------------
 
@@ -110,17 +125,19 @@ class Socket:
             return self._send(memoryview(data).cast("B"))
 
     def sendall(self, data: bytes | bytearray | memoryview) -> None:
-        """Hand over all of `data`."""
+        """Hand over all of `data`. The timeout is for the whole of it."""
         view = memoryview(data).cast("B")
-        with self._driver.call():
+        with self._driver.call() as now:
+            self._connected()
+            deadline = None if self._timeout is None else now + int(self._timeout * 1e9)
             while view:
-                view = view[self._send(view) :]
+                view = view[self._send(view, deadline) :]
 
-    def _send(self, view: memoryview) -> int:
+    def _send(self, view: memoryview, deadline: int | None = None) -> int:
         connection = self._connected()
         if not view:
             return 0
-        self._wait(lambda: connection.writable or connection.shut_down, "the peer takes no more data")
+        self._wait(lambda: connection.writable or connection.shut_down, "the peer takes no more data", deadline)
         if connection.shut_down:
             raise BrokenPipeError(errno.EPIPE, "this side has been shut down for sending")
         if connection.end is not None:
@@ -129,11 +146,13 @@ class Socket:
 
     def recv(self, limit: int) -> bytes:
         """Wait for data and give up to `limit` bytes; b"" once the peer has no more to send."""
+        if limit < 0:
+            raise ValueError(f"limit is {limit}; it must be at least 0")
         with self._driver.call():
             connection = self._connected()
+            self._wait(lambda: connection.readable or self._reading_done, "no data came")
             if self._reading_done:
                 return b""
-            self._wait(lambda: connection.readable, "no data came")
             if connection.readable_data:
                 return self._host.stack.recv(connection, limit, self._driver.clock())
             if not connection.receiver.at_end and connection.end is not None and connection.end.cause != "closed":
@@ -159,13 +178,18 @@ class Socket:
                 self._reading_done = True
             if how != stdlib.SHUT_RD:
                 self._host.stack.shutdown(connection, now)
+            self._driver.wake()  # another thread may wait in a call on this socket
 
     def close(self) -> None:
-        """Give the socket back. What was sent goes on to the peer; unread data makes it a reset (RFC 2525 §2.17)."""
+        """Give the socket back. What was sent goes on to the peer; unread data makes it a reset (RFC 2525 §2.17).
+
+        A thread that waits in a call on it is told by OSError (EBADF).
+        """
         with self._driver.lock:
             if self._closed:
                 return
             self._closed = True
+            self._host.bound.discard(self._port)
             if self._driver.failure is not None:
                 return
             now = self._driver.clock()
@@ -225,14 +249,24 @@ class Socket:
 
     # -- helpers -----------------------------------------------------------------------------------------------
 
-    def _wait(self, ready: Callable[[], bool], what: str) -> None:
+    def _take(self, port: int) -> None:
+        self._port = port
+        self._host.bound.add(port)
+
+    def _wait(self, ready: Callable[[], bool], what: str, deadline: int | None = None) -> None:
+        """Wait for `ready`, by default for as long as the timeout says."""
         if ready():
             return
-        if self._timeout == 0:
+        timeout = self._timeout
+        if timeout is None:
+            self._driver.wait(lambda: self._closed or ready())
+        elif timeout == 0:
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-        timeout_ns = None if self._timeout is None else int(self._timeout * 1e9)
-        if not self._driver.wait(ready, timeout_ns):
-            raise TimeoutError(f"timed out: {what} within {self._timeout:g} s")
+        else:
+            left_ns = int(timeout * 1e9) if deadline is None else deadline - self._driver.clock()
+            if not self._driver.wait(lambda: self._closed or ready(), left_ns):
+                raise TimeoutError(f"timed out: {what} within {timeout:g} s")
+        self._check_open()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -283,6 +283,9 @@ class Connection:
             return "discarded: reset outside the window (RFC 9293 §3.10.7.4, first)"
         if self.state is State.TIME_WAIT and segment.flags & FIN and end == receiver.rcv_nxt:
             self._deadline = now + 2 * self.config.msl
+        if self.state is State.SYN_RECEIVED and segment.flags & (SYN | ACK) == SYN and seq == receiver.irs:
+            self.sender.resend_all("handshake: the peer has not seen our SYN")
+            return "repeated SYN: answered once more"
         if end > seq:
             self._require_ack("ACK of a segment outside the window")
         else:

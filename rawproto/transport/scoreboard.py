@@ -62,6 +62,8 @@ class Chunk:
     end: int
     burst: Burst
     lost: bool = False
+    why: str = ""
+    """The rule by which it was taken for lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ class Scoreboard:
         """Note that the lost `chunk` was sent again, up to `end`; what lies behind stays lost."""
         if end < chunk.end:
             index = self._index(chunk.start)
-            self._chunks.insert(index + 1, Chunk(end, chunk.end, chunk.burst, lost=True))
+            self._chunks.insert(index + 1, Chunk(end, chunk.end, chunk.burst, lost=True, why=chunk.why))
             chunk.end = end
         chunk.burst = burst
         chunk.lost = False
@@ -150,8 +152,8 @@ class Scoreboard:
                 index += 1
                 continue
             newly += self._count(chunk, high - low)
-            left = [Chunk(chunk.start, low, chunk.burst, chunk.lost)] if chunk.start < low else []
-            right = [Chunk(high, chunk.end, chunk.burst, chunk.lost)] if high < chunk.end else []
+            left = [Chunk(chunk.start, low, chunk.burst, chunk.lost, chunk.why)] if chunk.start < low else []
+            right = [Chunk(high, chunk.end, chunk.burst, chunk.lost, chunk.why)] if high < chunk.end else []
             self._chunks[index : index + 1] = left + right
             index += len(left)
         return newly
@@ -179,7 +181,7 @@ class Scoreboard:
             if end < min(chunk.end, bound) and burst.packet_of(max(chunk.start, end)) < largest_seen:
                 earliest = burst.time_ns if earliest is None else min(earliest, burst.time_ns)
         for loss in found:
-            self._mark_lost(loss.start, loss.end)
+            self._mark_lost(loss)
         return found, earliest
 
     def _suspects(self, largest_seen: int, bound: int) -> Iterator[tuple[Chunk, Burst]]:
@@ -192,20 +194,24 @@ class Scoreboard:
             elif not chunk.lost:
                 yield chunk, chunk.burst
 
-    def mark_all_lost(self) -> None:
+    def mark_all_lost(self, why: str = "timeout") -> None:
         """Take everything outstanding for lost (RFC 6298 §5.4: the timer has expired)."""
         for chunk in self._chunks:
-            chunk.lost = True
+            if not chunk.lost:
+                chunk.lost = True
+                chunk.why = why
         self.lost += self.in_flight
         self.in_flight = 0
 
-    def _mark_lost(self, start: int, end: int) -> None:
+    def _mark_lost(self, loss: Lost) -> None:
+        start, end = loss.start, loss.end
         index = self._index(start)
         chunk = self._chunks[index]
         if end < chunk.end:
             self._chunks.insert(index + 1, Chunk(end, chunk.end, chunk.burst))
             chunk.end = end
         chunk.lost = True
+        chunk.why = loss.rule
         self.in_flight -= end - start
         self.lost += end - start
 

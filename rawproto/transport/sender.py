@@ -41,7 +41,7 @@ class Sender:
 
     __slots__ = (
         "_bursts", "_config", "_judged_below", "_loss_deadline", "_persist_deadline", "_probe_due", "_probes",
-        "_retransmit_reason", "_rto_deadline", "_silence_since",
+        "_repair_due", "_rto_deadline", "_silence_since",
         "buffer", "congestion", "fin", "iss", "largest_seen", "max_wnd", "mss",
         "packet_number", "retransmitted", "rtt", "scoreboard", "snd_edge", "snd_nxt", "snd_una", "timeouts", "wl1",
     )  # fmt: skip
@@ -74,7 +74,7 @@ class Sender:
         self._probes = 0  # since the window was last open
         self._judged_below = iss  # where the last list of ranges ended, if it may have been cut
         self._silence_since: int | None = None  # since when an answer is owed to us
-        self._retransmit_reason = ""
+        self._repair_due = False  # the first lost segment goes out at once, whatever the window is
 
     def set_mss(self, mss: int) -> None:
         """Take the peer's limit on the size of datagrams; before any data is sent."""
@@ -178,19 +178,16 @@ class Sender:
         # RFC 9002 §6.1.2: kTimeThreshold = 9/8; while no round trip was measured, the timeout stands for it
         rtt = max(self.rtt.srtt, self.rtt.latest) or self.rtt.rto
         delay = max(9 * rtt // 8, LOSS_GRANULARITY)
+        repairing = self.scoreboard.lost > 0
         found, earliest = self.scoreboard.detect_lost(
             self.largest_seen, self._judged_below, self._config.packet_threshold, now - delay
         )
         self._loss_deadline = None if earliest is None else earliest + delay
+        if found and not repairing:
+            # RFC 6675 §5, (4.3): 'Retransmit the first data segment presumed dropped', before the window is looked at
+            self._repair_due = True
         for loss in found:
             self.congestion.on_lost(loss.time_ns, self.snd_nxt - self.snd_una, now)
-        if found:
-            first = found[0]
-            self._retransmit_reason = (
-                f"fast retransmit: packet {first.packet_number} is missing, {self.largest_seen} arrived"
-                if first.rule == "packet threshold"
-                else f"retransmit: packet {first.packet_number} is overdue, {self.largest_seen} arrived"
-            )
         return found
 
     # -- what goes out ---------------------------------------------------------------------------------------
@@ -200,11 +197,21 @@ class Sender:
         if self.scoreboard.lost:
             chunk = self.scoreboard.first_lost()
             room = self.congestion.cwnd - self.scoreboard.in_flight
-            if chunk is None or (room < min(self.mss, chunk.end - chunk.start) and self.scoreboard.in_flight):
+            if chunk is None:
+                return None
+            if room < min(self.mss, chunk.end - chunk.start) and self.scoreboard.in_flight and not self._repair_due:
                 return None
             end = min(chunk.end, chunk.start + max(room, self.mss), chunk.start + self._config.segment_size)
-            return Sending(chunk.start, end, self._retransmit_reason, chunk)
+            return Sending(chunk.start, end, self._why(chunk), chunk)
         return self._new_data(now)
+
+    def _why(self, chunk: Chunk) -> str:
+        packet = chunk.burst.packet_of(chunk.start)
+        if chunk.why == "packet threshold":
+            return f"fast retransmit: packet {packet} is missing, {self.largest_seen} arrived"
+        if chunk.why == "sent long before":
+            return f"retransmit: packet {packet} is overdue, {self.largest_seen} arrived"
+        return chunk.why
 
     def _new_data(self, now: int) -> Sending | None:
         unsent = self.unsent
@@ -239,6 +246,7 @@ class Sender:
         self._bursts.append(burst)
         self._probe_due = False
         if sending.chunk is not None:
+            self._repair_due = False
             self.retransmitted += segment.count
             self.scoreboard.resent(sending.chunk, sending.end, burst)
         else:
@@ -251,8 +259,7 @@ class Sender:
 
     def resend_all(self, reason: str) -> None:
         """Take all that is outstanding for lost, for `reason`."""
-        self._retransmit_reason = reason
-        self.scoreboard.mark_all_lost()
+        self.scoreboard.mark_all_lost(reason)
 
     def take_probe(self, now: int) -> bool:
         """Tell whether a window probe is due, and take it as sent."""
