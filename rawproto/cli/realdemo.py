@@ -1,7 +1,7 @@
 """`rawproto demo --raw`: two processes in two network namespaces joined by a veth pair.
 
-The namespaces are anonymous and the processes end with their standard input, so nothing is left behind however this
-process ends. Without root it works in a user namespace of its own.
+The namespaces are anonymous, the processes end with their standard input and leave what they noted in files in memory:
+nothing is left behind however this process ends. Without root it works in a user namespace of its own.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import selectors
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from types import FrameType
+from typing import IO, cast
+from typing import Any
 
 from rawproto.cli.realhost import Job
 from rawproto.errors import LinkError
@@ -47,16 +47,15 @@ def run_real(options: DemoOptions, progress: Callable[[int, int], None]) -> Outc
     # Over AF_PACKET the addresses are ours alone: a kernel that owned them would answer as well.
     owned = [] if options.carrier == "packet" else [(f"{left}/{length}", f"{right}/{length}")]
     begin = time.perf_counter()
-    with _terminable(), tempfile.TemporaryDirectory(prefix="rawproto-") as work, contextlib.ExitStack() as stack:
+    with _terminable(), contextlib.ExitStack() as stack:
         lab = stack.enter_context(Lab(addresses=owned, offloads=False))
         offset = time.time_ns() - time.monotonic_ns()
         plan = {"client": (lab.left, left, right), "server": (lab.right, right, left)}
         processes: dict[str, Process] = {}
         for name in reversed(NAMES):  # the server must listen before the client calls
             namespace, address, peer = plan[name]
-            job = Job(options, lab.interface, address, peer, Path(work) / name, offset)
-            process = Process(name, namespace, job)
-            processes[name] = stack.enter_context(process)
+            process = processes[name] = stack.enter_context(Process(name))
+            process.start(namespace, Job(options, lab.interface, address, peer, process.result, offset))
             if name == "server":
                 process.wait_ready()
         _watch(processes, options.size, progress)
@@ -69,59 +68,79 @@ def run_real(options: DemoOptions, progress: Callable[[int, int], None]) -> Outc
 class Process:
     """One of the two processes. Leaving the `with` block ends it."""
 
-    def __init__(self, name: str, namespace: Namespace, job: Job) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.job = job
         self.finished = False
-        self._child = namespace.popen(
-            [sys.executable, "-m", "rawproto.cli.realhost", name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            # A session of its own: Ctrl-C is for this process alone, which then ends both.
-            start_new_session=True,
-        )
-        if self._child.stdin is None or self._child.stdout is None:
-            raise LinkError(0, f"the {name} process could not be given its job")
-        self.input, self.output = self._child.stdin, self._child.stdout
-        with contextlib.suppress(BrokenPipeError):  # it died at once; wait_ready or side will say so
-            self.input.write(pickle.dumps(job))
-            self.input.flush()
+        self.result = os.memfd_create(f"rawproto {name}")
+        self._child: subprocess.Popen[bytes] | None = None
+        self._partial = b""
 
-    def next_report(self) -> dict[str, object] | None:
-        """The next report of the process; None when it has ended without one. Waits for it."""
-        line = self.output.readline()
-        if not line:
-            return None
-        report: dict[str, object] = json.loads(line)
-        if report["event"] == "failed":
-            raise LinkError(0, f"the {self.name} could not open its link: {report['error']}")
-        return report
+    def start(self, namespace: Namespace, job: Job) -> None:
+        """Start it inside `namespace` and give it its job."""
+        # -P: what lies in the current directory is not to be taken for a module.
+        command = [sys.executable, "-P", "-m", "rawproto.cli.realhost", self.name]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        # A session of its own: Ctrl-C is for this process alone, which then ends both.
+        self._child = namespace.popen(command, **pipes, pass_fds=[self.result], start_new_session=True)
+        with contextlib.suppress(BrokenPipeError):  # it died at once; wait_ready or side will say so
+            pickle.dump(job, self._pipe("stdin"))
+            self._pipe("stdin").flush()
+
+    def _pipe(self, name: str) -> IO[bytes]:
+        pipe: IO[bytes] | None = getattr(self._child, name)
+        if pipe is None:
+            raise LinkError(0, f"the {self.name} process was not started")
+        return pipe
+
+    def fileno(self) -> int:
+        """Readable when it has reported something, or has ended."""
+        return self._pipe("stdout").fileno()
+
+    def reports(self) -> list[dict[str, object]] | None:
+        """What it has reported meanwhile; None when it has ended. Waits for it."""
+        # Not line by line from a file object: what that holds back in its buffer no selector sees.
+        data = os.read(self.fileno(), 1 << 16)
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        reports: list[dict[str, object]] = [json.loads(line) for line in lines]
+        for report in reports:
+            if report["event"] == "failed":
+                raise LinkError(0, f"the {self.name} could not start: {report['error']}")
+            self.finished = self.finished or report["event"] == "done"
+        return reports if data else None
 
     def wait_ready(self) -> None:
         """Wait until the server listens."""
         with selectors.DefaultSelector() as selector:
-            selector.register(self.output, selectors.EVENT_READ)
-            if selector.select(START_TIMEOUT) and self.next_report() is not None:
-                return
-        raise LinkError(0, f"the {self.name} process did not start within {START_TIMEOUT:g} s")
+            selector.register(self, selectors.EVENT_READ)
+            if not selector.select(START_TIMEOUT):
+                raise LinkError(0, f"the {self.name} process did not start within {START_TIMEOUT:g} s")
+        if not self.reports():
+            raise LinkError(0, f"the {self.name} process ended before it had started, by {self._fate()}")
 
     def side(self) -> Side:
-        """What the process noted, or that it was killed."""
+        """What the process noted, or how it ended before it had."""
         if self.finished:
-            side = pickle.loads(self.job.result.read_bytes())
+            with open(self.result, "rb", closefd=False) as file:
+                file.seek(0)
+                side = pickle.load(file)
             if isinstance(side, Side):
                 return side
-        status = self._child.wait()
-        reason = f"signal {-status} ({signal.Signals(-status).name})" if status < 0 else f"exit status {status}"
-        return Side(self.name, error=f"the process ended before the transfer did, by {reason}")
+        return Side(self.name, error=f"the process ended before the transfer did, by {self._fate()}")
+
+    def _fate(self) -> str:
+        status = self._child.wait() if self._child is not None else 0
+        return f"exit status {status}" if status >= 0 else f"signal {-status} ({signal.strsignal(-status)})"
 
     def __enter__(self) -> Process:
         return self
 
     def __exit__(self, *_: object) -> None:
+        os.close(self.result)
+        if self._child is None:
+            return
         with contextlib.suppress(BrokenPipeError):
-            self.input.close()
-        self.output.close()
+            self._pipe("stdin").close()
+        self._pipe("stdout").close()
         try:
             self._child.wait(timeout=2)
         except subprocess.TimeoutExpired:
@@ -136,18 +155,16 @@ def _watch(processes: dict[str, Process], size: int, progress: Callable[[int, in
     """
     with selectors.DefaultSelector() as selector:
         for each in processes.values():
-            selector.register(each.output, selectors.EVENT_READ, each)
+            selector.register(each, selectors.EVENT_READ)
         while selector.get_map():
             for key, _ in selector.select():
-                process: Process = key.data
-                report = process.next_report()
-                if report is None:
-                    selector.unregister(process.output)
-                elif report["event"] == "progress" and process.name == "server":
-                    progress(int(str(report["bytes"])), size)
-                elif report["event"] == "done":
-                    process.finished = True
-                    selector.unregister(process.output)
+                process = cast(Process, key.fileobj)
+                reports = process.reports()
+                if reports is None or process.finished:
+                    selector.unregister(process)
+                for report in reports or ():
+                    if report["event"] == "progress" and process.name == "server":
+                        progress(int(str(report["bytes"])), size)
 
 
 def _duration(sides: Iterable[Side]) -> int:
@@ -158,9 +175,11 @@ def _duration(sides: Iterable[Side]) -> int:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Have SIGTERM unwind the stack like Ctrl-C, so that all is given back."""
+    """Have SIGTERM unwind the stack like Ctrl-C, so that all is given back, and say so in a line."""
 
     def stop(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # once is enough
+        os.write(2, b"rawproto: terminated\n")
         raise SystemExit(128 + number)
 
     before = signal.signal(signal.SIGTERM, stop)

@@ -1,8 +1,9 @@
 """One of the two processes of `rawproto demo --raw`: a host on a real interface, client or server.
 
 Started as `python -m rawproto.cli.realhost client|server` inside its network namespace, with a pickled Job on standard
-input. It reports on standard output, one JSON object a line, leaves its Side in a file, and lives until its standard
-input ends, so that it can acknowledge what the other side repeats, and so that it never outlives its parent.
+input. It reports on standard output, one JSON object a line, leaves its Side in a file in memory that its parent holds,
+and lives until its standard input ends, so that it can acknowledge what the other side repeats, and so that it never
+outlives its parent.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import threading
 import time
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from rawproto.capture.pcapng import PcapngWriter
@@ -32,25 +32,29 @@ from rawproto.sockets.host import Host
 from rawproto.sockets.socket import Socket
 from rawproto.study.options import DemoOptions
 from rawproto.study.transfer import Fault, Side
-from rawproto.transport.config import Config
+from rawproto.transport.config import SECOND, Config
 from rawproto.transport.trace import Trace
 from rawproto.wire.frame import Frame
 
 __all__ = ["Job", "main"]
 
 PORT = 7
-DIGEST = 32
+REPORT_NS = 50_000_000
+"""Progress is reported no more often than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What one process is to do. `clock_offset` makes the clocks of both the same: monotonic time plus this, in ns."""
+    """What one process is to do. `clock_offset` makes the clocks of both the same: monotonic time plus this, in ns.
+
+    `result` is the descriptor, in the process itself, that takes what it noted.
+    """
 
     options: DemoOptions
     interface: str
     address: str
     peer: str
-    result: Path
+    result: int
     clock_offset: int
 
 
@@ -67,7 +71,8 @@ class Station:
         self.impaired = ImpairedLink(
             link, options.impairment, partial(derive_rng, options.seed, name), self._note_fault
         )
-        config = Config(user_timeout=options.timeout_ns, connect_timeout=options.timeout_ns)
+        # A low cap on the backoff: what gives up after ten seconds should have tried more than five times by then.
+        config = Config(user_timeout=options.timeout_ns, connect_timeout=options.timeout_ns, max_rto=SECOND)
         mac = str(getattr(link, "address", "")) if options.carrier == "packet" else ""
         address = str(getattr(link, "address", "")) if options.carrier == "udp" else job.address
         setup = Setup(name, address, mac, link.mtu, link.linktype, options.seed, asdict(config))
@@ -104,7 +109,7 @@ class Station:
             connection.drain()
             connection.close()
         except OSError as error:
-            self.side.error = f"{type(error).__name__}: {error.strerror or error}"
+            self.side.error = f"{type(error).__name__}: {complaint(error)}"
 
     def _open(self) -> Socket:
         timeout = self.job.options.timeout_ns / 1e9
@@ -140,14 +145,16 @@ class Station:
 
     def _read_all(self, connection: Socket) -> None:
         blocks: list[bytes] = []
-        received = 0
+        received = reported_ns = 0
         try:
             while block := self._recv(connection):
                 if self.side.first_data_ns is None:
                     self.side.first_data_ns = self.now()
                 blocks.append(block)
                 received += len(block)
-                report(event="progress", bytes=received)
+                if self.now() - reported_ns >= REPORT_NS:
+                    reported_ns = self.now()
+                    report(event="progress", bytes=received)
             self.side.end_of_stream = True
         finally:
             self.side.received = b"".join(blocks)
@@ -163,15 +170,20 @@ class Station:
                     raise
 
     def finish(self) -> None:
-        """Leave what was noted where the parent looks for it. The host lives on, unrecorded."""
+        """Leave what was noted to the parent. The host lives on, unrecorded."""
+        side, discarded = self.side, self.host.discarded()
         with self.host.driver.lock:
-            self.recording.close()
-        side = self.side
-        side.trace = self.trace.records
-        side.fired = dict(self.impaired.fired)
-        side.discarded = self.host.discarded()
-        side.totals = self.host.stack.endpoint.totals()
-        self.job.result.write_bytes(pickle.dumps(side))
+            try:
+                self.recording.close()
+            except OSError as error:
+                side.error = side.error or f"{type(error).__name__}: {complaint(error)}"
+            side.trace = list(self.trace.records)
+            side.fired = dict(self.impaired.fired)
+            side.faults = list(side.faults)
+            side.discarded = discarded
+            side.totals = self.host.stack.endpoint.totals()
+        with open(self.job.result, "wb") as file:
+            pickle.dump(side, file)
 
 
 class Recording:
@@ -187,9 +199,9 @@ class Recording:
 
     def close(self) -> None:
         """End the recording."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
 
 class Writer(threading.Thread):
@@ -205,7 +217,9 @@ class Writer(threading.Thread):
     def run(self) -> None:
         """Send all of it, and the end of the stream if that is wanted."""
         try:
-            self._connection.sendall(self._data)
+            view = memoryview(self._data)
+            while view:  # not sendall, whose timeout is for the whole
+                view = view[self._connection.send(view) :]
             if self._end:
                 self._connection.shutdown(socket.SHUT_WR)
         except OSError as error:
@@ -225,9 +239,18 @@ def open_link(carrier: str, interface: str, address: str) -> Link:
     return RawIpLink(address) if carrier == "rawip" else UdpLink(address)
 
 
+def complaint(error: OSError) -> str:
+    """What went wrong, in one line."""
+    text = error.strerror or str(error)
+    return text if error.filename is None else f"{error.filename}: {text}"
+
+
 def report(**values: Any) -> None:
     """Tell the parent."""
-    print(json.dumps(values), flush=True)
+    try:
+        print(json.dumps(values), flush=True)
+    except BrokenPipeError:  # it is gone
+        os._exit(1)
 
 
 def leave_with_parent() -> None:
@@ -238,18 +261,20 @@ def leave_with_parent() -> None:
 
 def main() -> None:
     """Do the job on standard input."""
-    job: Job = pickle.load(sys.stdin.buffer)
+    try:
+        job: Job = pickle.load(sys.stdin.buffer)
+    except (EOFError, pickle.UnpicklingError):  # the parent was gone before it had said what to do
+        sys.exit(1)
+    threading.Thread(target=leave_with_parent, daemon=True).start()
     try:
         station = Station(sys.argv[1], job)
     except OSError as error:
-        report(event="failed", error=str(error))
+        report(event="failed", error=complaint(error))
         return
-    stopped = threading.Thread(target=leave_with_parent, daemon=True)
-    stopped.start()
     station.run()
     station.finish()
-    report(event="done", error=station.side.error)
-    stopped.join()
+    report(event="done")
+    threading.Event().wait()  # until the parent has seen enough
 
 
 if __name__ == "__main__":

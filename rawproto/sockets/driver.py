@@ -90,6 +90,8 @@ class Driver:
                     self._changed.wait(None if deadline is None else max(0, deadline - self.clock()) / 1e9)
             return True
         finally:
+            if not self.lock._is_owned():  # type: ignore[attr-defined]
+                self.lock.acquire()  # a signal handler has raised just where Condition.wait had given it back
             self._waiting -= 1
             self._foreground_ns = self.clock()
             self._give_back()
@@ -152,13 +154,13 @@ class Driver:
         milliseconds = None
         if self._sleeps_until is not None:
             milliseconds = max(0, self._sleeps_until - self.clock()) / 1e6
+        held = (1, threading.get_ident())
         try:
             self.lock.release()
             events = self._poll.poll(milliseconds)
         finally:
-            # As Condition.wait does it: `acquire` could be left without the lock, by what a signal handler raises.
-            if not self.lock._is_owned():  # type: ignore[attr-defined]
-                self.lock._acquire_restore((1, threading.get_ident()))  # type: ignore[attr-defined]
+            # As Condition.wait does it: what a signal handler raises could leave us without the lock after `acquire`.
+            self.lock._acquire_restore(held)  # type: ignore[attr-defined]
             self._sleeps_until = 0
         if any(descriptor == self._bell for descriptor, _ in events):
             os.eventfd_read(self._bell)
