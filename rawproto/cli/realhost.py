@@ -114,7 +114,7 @@ class Station:
     def _open(self) -> Socket:
         timeout = self.job.options.timeout_ns / 1e9
         plain = self.host.socket()
-        plain.settimeout(timeout * 1.5)
+        plain.settimeout(timeout * 1.25)
         if self.side.name == "client":
             plain.connect((self.job.peer, PORT))
             return plain
@@ -122,7 +122,7 @@ class Station:
         plain.listen()
         report(event="ready")
         connection, _ = plain.accept()
-        connection.settimeout(timeout * 1.5)
+        connection.settimeout(timeout * 1.25)
         return connection
 
     def _run_client(self, connection: Socket) -> None:
