@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import IO, cast
-from typing import Any
 
 from rawproto.cli.realhost import Job
 from rawproto.errors import LinkError
@@ -112,15 +111,18 @@ class Process:
         """Wait until the server listens."""
         with selectors.DefaultSelector() as selector:
             selector.register(self, selectors.EVENT_READ)
-            if not selector.select(START_TIMEOUT):
-                raise LinkError(0, f"the {self.name} process did not start within {START_TIMEOUT:g} s")
-        if not self.reports():
+            reports: list[dict[str, object]] | None = []
+            while reports == []:  # a report may come in two pieces
+                if not selector.select(START_TIMEOUT):
+                    raise LinkError(0, f"the {self.name} process did not start within {START_TIMEOUT:g} s")
+                reports = self.reports()
+        if reports is None:
             raise LinkError(0, f"the {self.name} process ended before it had started, by {self._fate()}")
 
     def side(self) -> Side:
         """What the process noted, or how it ended before it had."""
         if self.finished:
-            with open(self.result, "rb", closefd=False) as file:
+            with os.fdopen(self.result, "rb", closefd=False) as file:
                 file.seek(0)
                 side = pickle.load(file)
             if isinstance(side, Side):

@@ -18,6 +18,7 @@ import threading
 import time
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rawproto.capture.pcapng import PcapngWriter
@@ -182,7 +183,7 @@ class Station:
             side.faults = list(side.faults)
             side.discarded = discarded
             side.totals = self.host.stack.endpoint.totals()
-        with open(self.job.result, "wb") as file:
+        with os.fdopen(self.job.result, "wb") as file:
             pickle.dump(side, file)
 
 
