@@ -40,6 +40,7 @@ from rawproto.wire.frame import Frame
 __all__ = ["Job", "main"]
 
 PORT = 7
+MACS = {"client": "02:00:00:00:01:01", "server": "02:00:00:00:01:02"}
 REPORT_NS = 50_000_000
 """Progress is reported no more often than this."""
 
@@ -74,7 +75,8 @@ class Station:
         )
         # A low cap on the backoff: what gives up after ten seconds should have tried more than five times by then.
         config = Config(user_timeout=options.timeout_ns, connect_timeout=options.timeout_ns, max_rto=SECOND)
-        mac = str(getattr(link, "address", "")) if options.carrier == "packet" else ""
+        # Like the IP address, one that the kernel does not own: it drops such frames instead of looking for a route.
+        mac = MACS[name] if options.carrier == "packet" else ""
         address = str(getattr(link, "address", "")) if options.carrier == "udp" else job.address
         setup = Setup(name, address, mac, link.mtu, link.linktype, options.seed, asdict(config))
         self.recording = Recording(self.side.capture, setup)

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Iterable
 from zlib import crc32
 
-from rawproto.transport.segment import FIN, RST, SYN, Segment
+from rawproto.transport.segment import ACK, FIN, RST, SYN, Segment
 from rawproto.wire import rdt_format as rdt
 
 __all__ = ["MAX_PACKET_NUMBER", "RdtCodec"]
@@ -99,13 +99,18 @@ class RdtCodec:
                 if run is not None:
                     _join(segments[-1], pieces)
                 segment = Segment(source, destination, flags, seq, ack, wnd, payload, number)
-                segments.append(segment)
                 pieces = [payload]
                 segment.mss = options.mss
                 if options.sack:
                     segment.sack = tuple((ack + start, ack + end) for start, end in options.sack)
                 if options.seen:
                     segment.seen = (options.seen[0], options.seen[1] * 1000)
+                if flags == ACK and end == header and segments and _supersedes(segment, segments[-1]):
+                    segment.packet_number = segments[-1].packet_number
+                    segment.count = segments[-1].count + 1
+                    segments[-1] = segment
+                else:
+                    segments.append(segment)
             seq += end - header
             run = () if flags & _UNJOINABLE or end == header else (
                 source, destination, flags, seq, number + 1, ack, wnd
@@ -113,6 +118,19 @@ class RdtCodec:
         if run is not None:
             _join(segments[-1], pieces)
         return segments
+
+
+def _supersedes(later: Segment, earlier: Segment) -> bool:
+    """Whether `later`, which only acknowledges, says all that `earlier` did: then one of them is enough."""
+    return (
+        earlier.flags == ACK
+        and not earlier.payload
+        and earlier.packet_number + earlier.count == later.packet_number
+        and (earlier.source_port, earlier.destination_port) == (later.source_port, later.destination_port)
+        and earlier.seq == later.seq
+        and earlier.ack <= later.ack
+        and (earlier.seen is None or later.seen is not None)
+    )
 
 
 def _options(segment: Segment) -> bytes:

@@ -17,8 +17,9 @@ from rawproto.transport.endpoint import Endpoint, Listener
 __all__ = ["Carrier", "Journal", "Stack"]
 
 
-MAX_SEND = 1 << 16
-"""The most that one call takes, so that an entry of a journal stays within what capture files hold."""
+MAX_SEND = 45 * 1440
+"""The most that one call takes: no entry of a journal is too long for a capture file, and what is handed over in
+pieces of this size leaves in segments of the same, without being put together anew."""
 
 
 class Carrier(Protocol):

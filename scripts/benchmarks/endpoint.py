@@ -27,7 +27,8 @@ def open_host(road: str, address: str) -> AbstractContextManager[Any]:
     if road == "tcp":
         return nullcontext()
     if road == "packet":
-        return Host(PacketLink("veth0"), address)
+        # A hardware address that the kernel does not own: it then drops our frames at once instead of routing them.
+        return Host(PacketLink("veth0"), address, mac=f"02:00:00:00:01:{address.rpartition('.')[2]:0>2}")
     if road == "rawip":
         return Host(RawIpLink(address), address)
     return Host(UdpLink(address))

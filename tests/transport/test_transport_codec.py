@@ -179,3 +179,33 @@ def test_the_header_for_people_says_the_same(segment: Segment) -> None:
         options=datagram[40 : 4 * datagram[1]],
     )
     assert bytes(Packet((header,)) / bytes(segment.payload)) == datagram
+
+
+def acknowledgement(number: int, **changes: object) -> Segment:
+    segment = Segment(1, 2, ACK, 100, ack=1000 + number, wnd=5000, packet_number=number, seen=(number, 0))
+    for name, value in changes.items():
+        setattr(segment, name, value)
+    return segment
+
+
+def test_acknowledgements_that_come_together_count_as_the_last_of_them() -> None:
+    together = [acknowledgement(7), acknowledgement(8), acknowledgement(9, sack=((2000, 2100),))]
+    (one,), _ = decode([data for segment in together for data in CODEC.encode(segment, 1440)])
+    assert one == acknowledgement(9, sack=((2000, 2100),), packet_number=7, count=3)
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        acknowledgement(9),  # one between them is missing
+        acknowledgement(8, seq=101),
+        acknowledgement(8, payload=b"data"),
+        acknowledgement(8, ack=999),
+        acknowledgement(8, seen=None),
+        acknowledgement(8, source_port=3),
+        acknowledgement(8, flags=ACK | FIN),
+    ],
+)
+def test_an_acknowledgement_that_says_something_else_stays_apart(later: Segment) -> None:
+    both, _ = decode([data for segment in (acknowledgement(7), later) for data in CODEC.encode(segment, 1440)])
+    assert both == [acknowledgement(7), later]
