@@ -38,10 +38,10 @@ class Host:
     """One address on one link, with RDT sockets. Closing it closes the link.
 
     `address` is an IP address for links that carry frames or packets, and what the link calls itself for those that
-    carry datagrams (the default). `mac` is for Ethernet links without an address of their own, or to take
-    another one than the kernel has, which then leaves our frames alone (a card needs `promiscuous` for that). With a `seed`, all that
-    is random in the transport follows from it. `recording` gets every frame and every call; `trace` gets the engine's
-    records. `clock` gives the time in ns and must never go back.
+    carry datagrams (the default). `mac` is for Ethernet links without an address of their own, or to take another one
+    than the kernel has, which then leaves our frames alone (a card needs `promiscuous` for that). With a `seed`, all
+    that is random in the transport follows from it. `recording` gets every frame and every call; `trace` gets the
+    engine's records. `clock` gives the time in ns and must never go back.
     """
 
     def __init__(

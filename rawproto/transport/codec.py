@@ -92,25 +92,15 @@ class RdtCodec:
                 segment.flags = flags
                 pieces.append(payload)
             else:
-                options = rdt.NO_OPTIONS if words == 10 else rdt.decode_options(datagram[40:header])
-                if options.error:
-                    discard(options.error, size)
+                segment = Segment(source, destination, flags, seq, ack, wnd, payload, number)
+                problem = _take_options(segment, datagram[40:header])
+                if problem:
+                    discard(problem, size)
                     continue
                 if run is not None:
                     _join(segments[-1], pieces)
-                segment = Segment(source, destination, flags, seq, ack, wnd, payload, number)
                 pieces = [payload]
-                segment.mss = options.mss
-                if options.sack:
-                    segment.sack = tuple((ack + start, ack + end) for start, end in options.sack)
-                if options.seen:
-                    segment.seen = (options.seen[0], options.seen[1] * 1000)
-                if flags == ACK and end == header and segments and _supersedes(segment, segments[-1]):
-                    segment.packet_number = segments[-1].packet_number
-                    segment.count = segments[-1].count + 1
-                    segments[-1] = segment
-                else:
-                    segments.append(segment)
+                _append(segments, segment)
             seq += end - header
             run = () if flags & _UNJOINABLE or end == header else (
                 source, destination, flags, seq, number + 1, ack, wnd
@@ -118,6 +108,30 @@ class RdtCodec:
         if run is not None:
             _join(segments[-1], pieces)
         return segments
+
+
+def _take_options(segment: Segment, data: bytes | memoryview) -> str:
+    """Put what the options say into `segment`; gives the reason if they make it invalid."""
+    if not data:
+        return ""
+    options = rdt.decode_options(data)
+    segment.mss = options.mss
+    if options.sack:
+        ack = segment.ack
+        segment.sack = tuple((ack + start, ack + end) for start, end in options.sack)
+    if options.seen:
+        segment.seen = (options.seen[0], options.seen[1] * 1000)
+    return options.error
+
+
+def _append(segments: list[Segment], segment: Segment) -> None:
+    """Put `segment` behind the others, or in place of the last one if it says all that this did."""
+    if segment.flags == ACK and not segment.payload and segments and _supersedes(segment, segments[-1]):
+        segment.packet_number = segments[-1].packet_number
+        segment.count = segments[-1].count + 1
+        segments[-1] = segment
+    else:
+        segments.append(segment)
 
 
 def _supersedes(later: Segment, earlier: Segment) -> bool:
