@@ -41,7 +41,12 @@ def _unit(parse: Callable[[str], Any], metavar: str, default: str) -> Parameter:
     def convert(_: object, tokens: Sequence[Token]) -> Any:
         return parse(tokens[0].value)
 
-    return Parameter(converter=convert, metavar=metavar, show_default=lambda _: default)
+    return Parameter(
+        converter=convert,
+        metavar=metavar,
+        show_default=lambda _: default,
+        allow_leading_hyphen=True,  # "-5%" is a wrong share, not an option
+    )
 
 
 def _share(default: str) -> Parameter:
