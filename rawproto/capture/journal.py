@@ -62,6 +62,6 @@ def read_call(frame: Frame) -> Call | None:
         name = arguments.pop("call")
         if "data" in arguments:
             arguments["data"] = base64.b64decode(arguments["data"], validate=True)
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (RecursionError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise CaptureError(f"the journal entry at {frame.time_ns} ns can't be read: {error}") from None
     return Call(frame.time_ns, str(name), arguments)

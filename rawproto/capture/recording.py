@@ -44,7 +44,7 @@ class Setup:
             if values.pop("rawproto") != "recording":
                 raise ValueError("not a recording")
             return cls(**{**values, "linktype": LinkType(values["linktype"])})
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (RecursionError, ValueError, KeyError, TypeError, AttributeError):
             text = f"{source} can be read but not replayed: its section comment does not say how the host was made"
             raise CaptureError(text) from None
 

@@ -6,10 +6,12 @@ it was called or with the machine, 130 interrupted. Whatever is not 0 comes with
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from cyclopts import App, CycloptsError
 
@@ -19,6 +21,7 @@ __all__ = ["USAGE", "UsageError", "app", "main"]
 
 USAGE = 2
 INTERRUPTED = 130
+NARROWEST = 40
 
 app = App(
     name="rawproto",
@@ -42,6 +45,7 @@ class UsageError(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, that of the process by default; give the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    _prepare_output()
     try:
         if not arguments or arguments[0] in app.help_flags:
             for verb in VERBS:
@@ -55,14 +59,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read our output has gone. Python would complain once more when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has gone.
+        _give_up_output()
         return 1
+    except OSError as error:
+        _give_up_output()
+        return _complain(f"can't write the output: {error.strerror or error}", 1)
     return status if isinstance(status, int) else 0
 
 
+def _prepare_output() -> None:
+    """Have something to print to, whatever the caller has closed, and print it, whatever the encoding lacks."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - it stays open
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    if os.environ.get("COLUMNS", "40").isdigit() and int(os.environ.get("COLUMNS", "40")) < NARROWEST:
+        os.environ["COLUMNS"] = str(NARROWEST)  # help can't be laid out in less
+
+
+def _give_up_output() -> None:
+    """Python would complain once more when it flushes stdout at exit."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _complain(text: str, status: int) -> int:
-    print(f"rawproto: {' '.join(text.split())}", file=sys.stderr)
+    with suppress(OSError):
+        print(f"rawproto: {' '.join(text.split())}", file=sys.stderr)
     return status
 
 

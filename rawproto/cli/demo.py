@@ -30,6 +30,7 @@ __all__ = ["demo"]
 DEFAULT_SIZE = "1MiB"
 MOST_QUEUED = 256 << 10
 """Bytes that may wait at the bottleneck: few enough for slow start to overflow it."""
+BIGGEST_FILE = 1 << 30
 LEAST_QUEUED = 16 << 10
 REORDER_DELAY_NS = 3_000_000
 BIGGEST_FRAME_BITS = 1514 * 8
@@ -190,6 +191,10 @@ def _impairment(
 
 def _read(file: Path) -> bytes:
     try:
+        if not file.is_file() and file.exists() and not file.is_dir():
+            raise UsageError(f"--file: {file} is not a regular file: give one that has an end")
+        if file.stat().st_size > BIGGEST_FILE:
+            raise UsageError(f"--file: {file} has {file.stat().st_size} bytes: give one of at most 1GiB")
         data = file.read_bytes()
     except OSError as error:
         raise UsageError(f"--file: can't read {file}: {error.strerror}; give a file that you may read") from None
@@ -226,6 +231,8 @@ def _run(options: DemoOptions, *, raw: bool, quiet: bool) -> Outcome:
         outcome = _with_bar(run, options) if watched else run(options, _ignore)
     except LinkError as error:
         raise UsageError(error.strerror or str(error)) from None
+    except OSError as error:
+        raise UsageError(f"--out: can't write captures into {options.out}: {error.strerror or error}") from None
     outcome.wall_time_s = round(time.perf_counter() - began, 6)
     return outcome
 

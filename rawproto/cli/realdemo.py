@@ -20,7 +20,7 @@ from types import FrameType
 from typing import IO, cast
 
 from rawproto.cli.realhost import Job
-from rawproto.errors import LinkError
+from rawproto.errors import LinkError, PrivilegeError
 from rawproto.link.netns import Lab, Namespace, enter_user_namespace
 from rawproto.study.options import DemoOptions
 from rawproto.study.transfer import Outcome, Side
@@ -29,6 +29,10 @@ __all__ = ["run_real"]
 
 ADDRESSES = {False: ("10.0.0.1", "10.0.0.2"), True: ("fd00::1", "fd00::2")}
 NAMES = ("client", "server")
+GRACE = 14.0
+"""Seconds that a process may take to end when the other one has: longer than its own timeouts."""
+SHORT_GRACE = 3.0
+"""The same, if the other one ended because this one was silent."""
 START_TIMEOUT = 20.0
 """Seconds that a process may take to open its link."""
 
@@ -39,7 +43,7 @@ def run_real(options: DemoOptions, progress: Callable[[int, int], None]) -> Outc
     Raises PrivilegeError or LinkError if the namespaces or the links can't be made. A transfer that fails, or a
     process that is killed, is an Outcome whose side says why.
     """
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 or not _may_make_namespaces():
         enter_user_namespace()
     left, right = ADDRESSES[options.ipv6]
     length = 64 if options.ipv6 else 24
@@ -64,12 +68,25 @@ def run_real(options: DemoOptions, progress: Callable[[int, int], None]) -> Outc
     return Outcome(options.seed, sides["client"], sides["server"], elapsed, duration)
 
 
+def _may_make_namespaces() -> bool:
+    """Root of a user namespace that does not own its network namespace may make one, and can't come back from it."""
+    try:
+        Namespace().close()
+    except PrivilegeError:
+        return True  # no use to try otherwise: the Lab will say what is missing
+    except OSError:
+        return False
+    return True
+
+
 class Process:
     """One of the two processes. Leaving the `with` block ends it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.finished = False
+        self.failed = False
+        self.gone = False
         self.result = os.memfd_create(f"rawproto {name}")
         self._child: subprocess.Popen[bytes] | None = None
         self._partial = b""
@@ -124,13 +141,18 @@ class Process:
         if self.finished:
             with os.fdopen(self.result, "rb", closefd=False) as file:
                 file.seek(0)
-                side = pickle.load(file)
-            if isinstance(side, Side):
+                try:
+                    side: Side = pickle.load(file)
+                except (EOFError, pickle.UnpicklingError):
+                    return Side(self.name, error="the process left no result")
                 return side
         return Side(self.name, error=f"the process ended before the transfer did, by {self._fate()}")
 
     def _fate(self) -> str:
-        status = self._child.wait() if self._child is not None else 0
+        try:
+            status = self._child.wait(timeout=2) if self._child is not None else 0
+        except subprocess.TimeoutExpired:
+            return "closing its output" if self.gone else "not answering: it is stopped or hangs"
         return f"exit status {status}" if status >= 0 else f"signal {-status} ({signal.strsignal(-status)})"
 
     def __enter__(self) -> Process:
@@ -157,13 +179,24 @@ def _watch(processes: dict[str, Process], size: int, progress: Callable[[int, in
     """
     with selectors.DefaultSelector() as selector:
         for each in processes.values():
-            selector.register(each, selectors.EVENT_READ)
+            if not each.finished:
+                selector.register(each, selectors.EVENT_READ)
+        deadline: float | None = None
         while selector.get_map():
-            for key, _ in selector.select():
+            over = [process for process in processes.values() if process.finished or process.gone]
+            if over and deadline is None:
+                # One that failed has waited for the other already; a good one may be waited for, for as long as that.
+                deadline = time.monotonic() + (SHORT_GRACE if any(each.failed for each in over) else GRACE)
+            ready = selector.select(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            if not ready and deadline is not None and time.monotonic() >= deadline:
+                return  # what is left does not answer: it is stopped, or hangs
+            for key, _ in ready:
                 process = cast(Process, key.fileobj)
                 reports = process.reports()
-                if reports is None or process.finished:
+                process.gone = reports is None
+                if process.gone or process.finished:
                     selector.unregister(process)
+                process.failed |= any(report.get("failed", False) is True for report in reports or ())
                 for report in reports or ():
                     if report["event"] == "progress" and process.name == "server":
                         progress(int(str(report["bytes"])), size)

@@ -103,6 +103,8 @@ class Station:
     def run(self) -> None:
         """Carry both streams; a failure is noted, not raised."""
         try:
+            if self.side.name == "client":
+                self.side.sent = self.job.options.data
             connection = self._open()
             self.side.established_ns = self.now()
             if self.side.name == "client":
@@ -258,7 +260,8 @@ def report(**values: Any) -> None:
 
 def leave_with_parent() -> None:
     """End this process when its standard input ends, as it does when the parent is gone, however it went."""
-    sys.stdin.buffer.read()
+    while os.read(0, 1024):  # not sys.stdin, on whose lock the interpreter waits when it shuts down
+        pass
     os._exit(1)
 
 
@@ -276,7 +279,9 @@ def main() -> None:
         return
     station.run()
     station.finish()
-    report(event="done")
+    report(event="done", failed=bool(station.side.error))
+    if station.side.error:
+        station.host.close(linger=0.1)  # the peer need not wait for one that has given up
     threading.Event().wait()  # until the parent has seen enough
 
 

@@ -78,6 +78,8 @@ class LinkWrapper(Link):
         self.linktype = inner.linktype
         self.mtu = inner.mtu
         self.interface = inner.interface
+        self.address: str = getattr(inner, "address", "")
+        """The inner link's own address, "" if it has none."""
 
     def send(self, frames: Sequence[bytes], now: int, peer: str = "") -> None:
         """Pass `frames` on."""

@@ -47,7 +47,7 @@ class UdpLink(Link):
     one, see `.port`. Peers are text, "10.0.0.2:25300" or "[::1]:25300"; in `send` the port may be left out
     (then 25300). `Frame.peer` names the sender in that form. `mtu` is the most bytes of a datagram, by default
     the interface's MTU without the IP and UDP headers; datagrams are sent with don't-fragment, and what ICMP
-    claims of the path's MTU is ignored (PMTUDISC_PROBE): the transport finds that out itself (RFC 8899), and
+    claims of the path's MTU is ignored (PMTUDISC_PROBE): finding that out is the transport's (RFC 8899), and
     anybody could forge it. `batch` is the number of datagrams at which `receive` stops (a joined run may go over
     it): more at once no longer fit the processor's cache and cost double. `buffer_size` is the wanted size of the
     socket buffers in bytes.

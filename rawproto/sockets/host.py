@@ -21,6 +21,7 @@ from rawproto.sockets.socket import Socket
 from rawproto.transport.config import Config
 from rawproto.transport.endpoint import EPHEMERAL_PORTS, Endpoint
 from rawproto.transport.stack import Stack
+from rawproto.transport.state import State
 from rawproto.transport.trace import Trace
 from rawproto.wire.frame import Frame, LinkType
 
@@ -63,7 +64,7 @@ class Host:
         carrier: IpCarrier | DatagramCarrier
         if link.linktype is LinkType.USER0:
             carrier = DatagramCarrier(
-                tapped, link.canonical(address) if address else str(getattr(link, "address", link.interface))
+                tapped, link.canonical(address) if address else str(getattr(link, "address", "")) or link.interface
             )
         else:
             carrier = IpCarrier(tapped, address, mac or str(getattr(link, "address", "")) or random_mac())
@@ -116,14 +117,22 @@ class Host:
     def close(self, linger: float = 5.0) -> None:
         """Deliver what was handed over, for at most `linger` seconds, then go.
 
-        Connections that are not over by then just fall silent. May be called twice.
+        Connections that are not over by then are reset, so that their peers don't wait for ever; with a `linger` of 0
+        they fall silent, as if the process had been killed. May be called twice.
         """
         try:
             with suppress(OSError):  # the link has failed: there is nothing to wait for
                 if linger > 0:
                     self.wait_idle(linger)
+                    self._abort_all()
         finally:
             self.driver.close()
+
+    def _abort_all(self) -> None:
+        with self.driver.call() as now:
+            for connection in list(self.stack.endpoint.connections.values()):
+                if connection.state is not State.TIME_WAIT:  # its peer is done with it
+                    self.stack.abort(connection, now)
 
     def __enter__(self) -> Self:
         return self

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket as stdlib
+import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -150,6 +151,8 @@ class Socket:
             raise ValueError(f"limit is {limit}; it must be at least 0")
         with self._driver.call():
             connection = self._connected()
+            if not limit:
+                return b""
             self._wait(lambda: connection.readable or self._reading_done, "no data came")
             if self._reading_done:
                 return b""
@@ -162,6 +165,8 @@ class Socket:
     def recv_into(self, buffer: bytearray | memoryview, limit: int = 0) -> int:
         """As recv, into `buffer`; give how many bytes that was."""
         view = memoryview(buffer).cast("B")
+        if view.readonly:
+            raise TypeError("the buffer is read-only; give a bytearray or a writable memoryview")
         data = self.recv(min(limit or len(view), len(view)))
         view[: len(data)] = data
         return len(data)
@@ -211,8 +216,8 @@ class Socket:
 
     def settimeout(self, timeout: float | None) -> None:
         """Wait at most `timeout` seconds in each call; None for ever, 0 not at all."""
-        if timeout is not None and timeout < 0:
-            raise ValueError(f"timeout is {timeout}; it must be at least 0")
+        if timeout is not None and not 0 <= timeout < threading.TIMEOUT_MAX:
+            raise ValueError(f"timeout is {timeout}; it must be at least 0 and at most {threading.TIMEOUT_MAX:.0f} s")
         self._timeout = timeout
 
     def gettimeout(self) -> float | None:

@@ -13,6 +13,9 @@ __all__ = ["SERVER_STREAM", "DemoOptions", "data_from_seed"]
 SERVER_STREAM = 64 << 10
 """The server sends as much as the client does, but at most these bytes, and then its digest."""
 
+PIECE = 64 << 20
+"""Drawn at a time: `randbytes` can't make more than 256 MiB in one call."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOptions:
@@ -42,4 +45,5 @@ class DemoOptions:
 
 def data_from_seed(seed: int, size: int) -> bytes:
     """`size` random bytes to carry when there is no file."""
-    return derive_rng(seed, "data").randbytes(size)
+    rng = derive_rng(seed, "data")
+    return b"".join(rng.randbytes(min(PIECE, size - start)) for start in range(0, size, PIECE))

@@ -17,8 +17,11 @@ from rawproto.sim.network import StalledError, Task
 from rawproto.sim.stream import ConnectionEndedError, Stream, accept, connect, listen, wait_closed
 from rawproto.study.options import DemoOptions
 from rawproto.study.transfer import Fault, Outcome, Side
-from rawproto.transport.config import Config
+from rawproto.transport.config import SECOND, Config
 from rawproto.transport.trace import Trace
+
+PATIENCE = 3600 * SECOND
+"""How long a side goes on without an answer, in virtual time."""
 
 __all__ = ["PORT", "Progress", "run_simulated"]
 
@@ -41,7 +44,8 @@ class Station:
         self.received = 0
         self.reading = True
         self._lan = lan
-        config = Config()
+        # Virtual time is free: give up only where no patience would help.
+        config = Config(user_timeout=PATIENCE, connect_timeout=PATIENCE)
         trace = Trace()
         self.side.trace = trace.records
         setup = lan.setup(name, addresses[name], config)

@@ -11,6 +11,7 @@ difference whether the recording is of virtual time or of a real wire.
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -33,6 +34,8 @@ from rawproto.wire.frame import Frame, LinkType
 
 __all__ = ["Replay", "replay"]
 
+DAMAGE = (ArithmeticError, AttributeError, ConfigError, LookupError, TypeError, ValueError, struct.error)
+"""What a call with the wrong arguments raises somewhere below."""
 OWN_CALLS = ("timeout", "poll")
 """What a stack notes by itself; all other calls come from the application."""
 
@@ -83,12 +86,17 @@ class Replay:
         self.link.sent.clear()
         self.journal.calls.clear()
         asked = next((call for call in step.calls if call.name not in OWN_CALLS), None)
-        if asked is None:
-            self.stack.step(step.time_ns)
-        else:
-            # What the application was told it has been told again by the same exception.
-            with suppress(End, ProtocolError):
-                self._perform(asked)
+        try:
+            if asked is None:
+                self.stack.step(step.time_ns)
+            else:
+                # What the application was told it has been told again by the same exception.
+                with suppress(End, ProtocolError):
+                    self._perform(asked)
+        except DAMAGE as error:
+            what = "an iteration" if asked is None else f"the call {asked.name!r}"
+            where = f"{self.recording.path}: {what} at {step.time_ns} ns"
+            raise CaptureError(f"{where} can't be repeated, the recording is damaged: {error!r}") from error
         self.connections.update({each.identity: each for each in self.stack.endpoint.connections.values()})
         self._compare(step)
         counts = self.counts
@@ -166,6 +174,8 @@ class ReplayLink(Link):
         """The frame as the recorded link gave it: without the headers that `on_wire` put in front of a datagram."""
         if self.linktype is not LinkType.USER0 or frame.linktype is not LinkType.RAW:
             return frame
+        if len(frame.data) < 48:
+            frame = frame._replace(data=frame.data.ljust(48, b"\0"))
         if frame.data[0] >> 4 == 4:
             source, port, start = ip_text(frame.data[12:16]), frame.data[20:22], 28
         else:
@@ -188,14 +198,14 @@ def build(setup: Setup, link: Link, journal: Notes, trace: Trace, changes: dict[
     """A stack made as the recorded one was. Raises CaptureError if its settings are not known here."""
     try:
         config = replace(Config(**setup.config), **changes)
-    except (TypeError, ConfigError) as error:
-        raise CaptureError(f"the recorded settings can't be used: {error}") from None
-    carrier = (
-        DatagramCarrier(link, setup.address)
-        if link.linktype is LinkType.USER0
-        else IpCarrier(link, setup.address, setup.mac)
-    )
-    endpoint = Endpoint(config, derive_rng(setup.seed, setup.name, "endpoint"), carrier.datagram_size, trace)
+        carrier = (
+            DatagramCarrier(link, setup.address)
+            if link.linktype is LinkType.USER0
+            else IpCarrier(link, setup.address, setup.mac)
+        )
+        endpoint = Endpoint(config, derive_rng(setup.seed, setup.name, "endpoint"), carrier.datagram_size, trace)
+    except DAMAGE as error:
+        raise CaptureError(f"the recorded settings can't be used: {error}") from error
     return Stack(carrier, endpoint, journal)
 
 

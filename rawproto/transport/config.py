@@ -59,6 +59,8 @@ class Config:
             "initial_window": 1,
         }
         for name, least in smallest.items():
+            if type(getattr(self, name)) is not int:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; it must be a whole number")
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least {least}")
         if self.segment_size > 0xFFFF:

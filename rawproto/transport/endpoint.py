@@ -15,6 +15,7 @@ from heapq import heapify, heappop, heappush
 from random import Random
 
 from rawproto.errors import ConfigError, ProtocolError
+from rawproto.transport import congestion
 from rawproto.transport.codec import RdtCodec
 from rawproto.transport.config import Config
 from rawproto.transport.connection import MIN_MSS, Connection
@@ -72,6 +73,7 @@ class Endpoint:
             raise ConfigError(
                 f"the path takes datagrams of {datagram_size} bytes; RDT needs {MIN_MSS + self.codec.header_length}"
             )
+        congestion.create(config.congestion_control, self.mss, self.mss)  # a name that is not known is told now
         self.trace = trace
         self.discarded: Counter[str] = Counter()
         """Datagrams that reached no connection, by reason."""
