@@ -40,6 +40,11 @@ def test_replay_and_its_failure() -> None:
     assert "ReplayMismatchError: pcaps/fast_retransmit.pcapng: step" in done.stderr
 
 
+def test_nothing_is_left_to_be_filled_in() -> None:
+    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        assert "@@" not in path.read_text(), path
+
+
 def test_import_is_lazy() -> None:
     code = "import sys, rawproto; print(sorted(m for m in sys.modules if m.startswith('rawproto')))"
     assert run(code).stdout == "['rawproto']\n"

@@ -83,7 +83,7 @@ def demo(
     the opening handshake, the first loss with its repair, and whether each of the six guarantees held.
 
     Exit status: 0 if all of them held, 1 if not or if the transfer failed, 2 for a wrong call. With --raw, a side
-    whose peer vanishes gives up once nothing was acknowledged for 10 seconds; the command ends within 15 seconds of
+    whose peer vanishes gives up once nothing was acknowledged for 10 seconds; the command ends within 20 seconds of
     that peer's last sign of life.
 
     Examples:
@@ -227,6 +227,10 @@ def _run(options: DemoOptions, *, raw: bool, quiet: bool) -> Outcome:
         run = run_real
     began = time.perf_counter()
     try:
+        if raw:
+            from rawproto.cli.realdemo import prepare_privileges  # noqa: PLC0415
+
+            prepare_privileges()  # before the progress bar starts its thread
         watched = not quiet and sys.stderr.isatty()
         outcome = _with_bar(run, options) if watched else run(options, _ignore)
     except LinkError as error:

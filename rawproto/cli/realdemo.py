@@ -25,7 +25,7 @@ from rawproto.link.netns import Lab, Namespace, enter_user_namespace
 from rawproto.study.options import DemoOptions
 from rawproto.study.transfer import Outcome, Side
 
-__all__ = ["run_real"]
+__all__ = ["prepare_privileges", "run_real"]
 
 ADDRESSES = {False: ("10.0.0.1", "10.0.0.2"), True: ("fd00::1", "fd00::2")}
 NAMES = ("client", "server")
@@ -43,8 +43,6 @@ def run_real(options: DemoOptions, progress: Callable[[int, int], None]) -> Outc
     Raises PrivilegeError or LinkError if the namespaces or the links can't be made. A transfer that fails, or a
     process that is killed, is an Outcome whose side says why.
     """
-    if os.geteuid() != 0 or not _may_make_namespaces():
-        enter_user_namespace()
     left, right = ADDRESSES[options.ipv6]
     length = 64 if options.ipv6 else 24
     # Over AF_PACKET the addresses are ours alone: a kernel that owned them would answer as well.
@@ -66,6 +64,15 @@ def run_real(options: DemoOptions, progress: Callable[[int, int], None]) -> Outc
     elapsed = time.perf_counter() - begin
     duration = _duration(sides.values())
     return Outcome(options.seed, sides["client"], sides["server"], elapsed, duration)
+
+
+def prepare_privileges() -> None:
+    """Where namespaces may not be made, become root of a user namespace. To be called before any thread starts.
+
+    Raises PrivilegeError or LinkError if the host forbids that too.
+    """
+    if os.geteuid() != 0 or not _may_make_namespaces():
+        enter_user_namespace()
 
 
 def _may_make_namespaces() -> bool:
@@ -116,6 +123,7 @@ class Process:
         """What it has reported meanwhile; None when it has ended. Waits for it."""
         # Not line by line from a file object: what that holds back in its buffer no selector sees.
         data = os.read(self.fileno(), 1 << 16)
+        self.gone = not data
         *lines, self._partial = (self._partial + data).split(b"\n")
         reports: list[dict[str, object]] = [json.loads(line) for line in lines]
         for report in reports:
@@ -193,7 +201,6 @@ def _watch(processes: dict[str, Process], size: int, progress: Callable[[int, in
             for key, _ in ready:
                 process = cast(Process, key.fileobj)
                 reports = process.reports()
-                process.gone = reports is None
                 if process.gone or process.finished:
                     selector.unregister(process)
                 process.failed |= any(report.get("failed", False) is True for report in reports or ())
