@@ -69,6 +69,8 @@ class UdpLink(Link):
         batch: int = 256,
         buffer_size: int = 16 << 20,
     ) -> None:
+        if not 0 <= port <= 0xFFFF:
+            raise LinkError(errno.EINVAL, f"UDP port {port} can't be: give 1 to 65535, or 0 for a free one")
         self._family, text, scope = resolve(host)
         facts = address_interface(host)
         self.interface = facts.name

@@ -252,3 +252,10 @@ def sendto_calls(link: UdpLink, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(link, "_socket", Watched(link._socket, seen))
     return addresses
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_port_outside_sixteen_bits_is_one_clear_line(port: int) -> None:
+    with pytest.raises(LinkError, match=f"UDP port {port} can't be") as caught:
+        UdpLink("127.0.0.1", port)
+    assert caught.value.errno == errno.EINVAL

@@ -278,3 +278,14 @@ def test_a_stack_says_whether_more_is_to_be_sent() -> None:
         pass
     assert not stack.endpoint.pending
     assert len(carrier.sent) == 2
+
+
+def test_a_congestion_control_that_is_not_known_is_told_at_once() -> None:
+    with pytest.raises(ConfigError, match="no congestion control is called 'cubique'"):
+        Endpoint(Config(congestion_control="cubique"), Random(1), 1500)
+
+
+@pytest.mark.parametrize("value", [1.5, "4096", None, True])
+def test_settings_are_whole_numbers(value: object) -> None:
+    with pytest.raises(ConfigError, match="must be a whole number"):
+        Config(send_buffer=value)  # type: ignore[arg-type]
