@@ -3,7 +3,7 @@
 A table is a class body, one line a field, in the order of the wire:
 
     class UDP(Header, ...):
-        src_port: int = field(16, 0, "source port", "RFC 768 p1")
+        sport: int = field(16, 0, "source port", "RFC 768 p1")
         length: int | None = computed(16, "header and payload in bytes", "RFC 768 p2")
 
 From it `codec` makes the functions that pack and unpack, and `explain` the annotated dump and the reference.

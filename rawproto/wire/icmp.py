@@ -61,8 +61,8 @@ class ICMPEcho(ICMP, first_byte=(0, 8), source="RFC 792 p14"):
     """Echo request (type 8) or reply (type 0), 8 bytes."""
 
     __slots__ = ()
-    identifier: int = field(16, 0, "tells the sender's processes apart", "RFC 792 p14")
-    sequence: int = field(16, 0, "number of the request", "RFC 792 p14")
+    id: int = field(16, 0, "tells the sender's processes apart", "RFC 792 p14")
+    seq: int = field(16, 0, "number of the request", "RFC 792 p14")
 
 
 class ICMPError(ICMP, first_byte=(3, 4, 5, 11, 12), source="RFC 792 p4"):
@@ -101,8 +101,8 @@ class ICMPv6Echo(ICMPv6, first_byte=(128, 129), source="RFC 4443 §4"):
     """Echo request (type 128) or reply (type 129), 8 bytes."""
 
     __slots__ = ()
-    identifier: int = field(16, 0, "tells the sender's processes apart", "RFC 4443 §4.1")
-    sequence: int = field(16, 0, "number of the request", "RFC 4443 §4.1")
+    id: int = field(16, 0, "tells the sender's processes apart", "RFC 4443 §4.1")
+    seq: int = field(16, 0, "number of the request", "RFC 4443 §4.1")
 
 
 class ICMPv6Error(ICMPv6, first_byte=(1, 2, 3, 4), source="RFC 4443 §3"):

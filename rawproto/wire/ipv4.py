@@ -60,7 +60,7 @@ class IPv4(Header, ethertype=0x0800, ip_protocol=4, source="RFC 791 §3.1"):
     dscp: int = field(6, 0, "differentiated services code point", "RFC 2474 §3")
     ecn: int = field(2, 0, "explicit congestion notification", "RFC 3168 §5", names=ECN_NAMES)
     total_length: int | None = computed(16, "header and payload in bytes", "RFC 791 §3.1")
-    identification: int = field(16, 0, "ties fragments together", "RFC 6864 §4", base=16)
+    id: int = field(16, 0, "ties fragments together", "RFC 6864 §4", base=16)
     flags: int = field(3, 0, "fragmentation", "RFC 791 §3.1", names=IPv4Flags)
     fragment_offset: int = field(13, 0, "position in the datagram, in units of 8 bytes", "RFC 791 §3.1")
     ttl: int = field(8, 64, "hops that are left", "RFC 791 §3.1")

@@ -1,6 +1,6 @@
 """Packets: headers one upon another, a payload, and what is left over.
 
-packet = Ethernet(...) / IPv4(dst="10.0.0.2") / TCP(dst_port=80, flags=TCPFlags.SYN) / b"payload"
+packet = Ethernet(...) / IPv4(dst="10.0.0.2") / TCP(dport=80, flags=TCPFlags.SYN) / b"payload"
 bytes(packet)                       # lengths, checksums and types worked out
 packet[TCP].window, TCP in packet
 packet.replace(IPv4, ttl=3)         # another packet

@@ -44,11 +44,11 @@ def summary_of(layers: Sequence[Header], payload: bytes) -> str:
     if network is not None:
         name = "IP6" if isinstance(network, IPv6) else "IP"
         ports = next((h for h in above if isinstance(h, (TCP, UDP, RDT))), None)
-        src, dst = (f".{ports.src_port}", f".{ports.dst_port}") if ports is not None else ("", "")
+        src, dst = (f".{ports.sport}", f".{ports.dport}") if ports is not None else ("", "")
         return f"{vlan}{name} {network.src}{src} > {network.dst}{dst}: {what or _unknown(network, len(payload))}"
     if what:
         ports = above[0] if isinstance(above[0], (TCP, UDP, RDT)) else None
-        return vlan + (f"{ports.src_port} > {ports.dst_port}: {what}" if ports is not None else what)
+        return vlan + (f"{ports.sport} > {ports.dport}: {what}" if ports is not None else what)
     if layers and isinstance(layers[0], Ethernet):
         first = layers[0]
         kind = "" if first.ethertype is None else f", ethertype {first.ethertype:#06x}"
@@ -102,7 +102,7 @@ def _icmp(message: ICMP | ICMPv6, length: int) -> str:
     name = message.type_names.get(message.type, f"type {message.type}")
     more = f", code {message.code}" if message.code else ""
     if isinstance(message, (ICMPEcho, ICMPv6Echo)):
-        more = f", id {message.identifier}, seq {message.sequence}"
+        more = f", id {message.id}, seq {message.seq}"
     if isinstance(message, NeighborSolicitation):
         more = f", who has {message.target}"
     if isinstance(message, NeighborAdvertisement):

@@ -44,8 +44,8 @@ class TCP(Header, ip_protocol=6, source="RFC 9293 §3.1"):
 
     __slots__ = ()
     offloadable = True
-    src_port: int = field(16, 0, "source port", "RFC 9293 §3.1")
-    dst_port: int = field(16, 0, "destination port", "RFC 9293 §3.1")
+    sport: int = field(16, 0, "source port", "RFC 9293 §3.1")
+    dport: int = field(16, 0, "destination port", "RFC 9293 §3.1")
     seq: int = field(32, 0, "sequence number of the first byte", "RFC 9293 §3.1")
     ack: int = field(32, 0, "next sequence number expected", "RFC 9293 §3.1")
     data_offset: int | None = computed(4, "header length in 32-bit words", "RFC 9293 §3.1")

@@ -19,8 +19,8 @@ class UDP(Header, ip_protocol=17, source="RFC 768"):
     __slots__ = ()
     offloadable = True
     length_field = "length"
-    src_port: int = field(16, 0, "source port", "RFC 768 p1")
-    dst_port: int = field(16, 0, "destination port", "RFC 768 p2")
+    sport: int = field(16, 0, "source port", "RFC 768 p1")
+    dport: int = field(16, 0, "destination port", "RFC 768 p2")
     length: int | None = computed(16, "header and payload in bytes", "RFC 768 p2")
     checksum: int | None = computed(16, "over pseudo header, header and payload", "RFC 768 p2", base=16)
 

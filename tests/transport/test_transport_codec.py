@@ -169,8 +169,8 @@ def test_the_header_for_people_says_the_same(segment: Segment) -> None:
     """wire.RDT is made from its table of fields, the codec by hand."""
     datagram = CODEC.encode(segment, 60_000)[0]
     header = RDT(
-        src_port=segment.source_port,
-        dst_port=segment.destination_port,
+        sport=segment.source_port,
+        dport=segment.destination_port,
         flags=segment.flags,
         packet_number=segment.packet_number,
         seq=segment.seq,

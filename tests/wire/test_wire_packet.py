@@ -39,17 +39,17 @@ from rawproto.wire.udp import UDP
 MACS: dict[str, Any] = {"src": "02:00:00:00:00:01", "dst": "02:00:00:00:00:02"}
 IPS: dict[str, Any] = {"src": "10.0.0.1", "dst": "10.0.0.2"}
 IP6S: dict[str, Any] = {"src": "fd00::1", "dst": "fd00::2"}
-SYN = TCP(src_port=1234, dst_port=80, seq=7, flags=TCPFlags.SYN, options=[MaximumSegmentSize(1460)])
+SYN = TCP(sport=1234, dport=80, seq=7, flags=TCPFlags.SYN, options=[MaximumSegmentSize(1460)])
 SAMPLES: list[Packet] = [
     Ethernet(**MACS) / IPv4(**IPS) / SYN / b"hello",
     Ethernet(**MACS) / VLAN(pcp=3, vid=5) / IPv6(**IP6S) / SYN / b"hello",
-    Ethernet(**MACS) / IPv4(**IPS, options=b"\x94\x04\0\0") / UDP(src_port=53, dst_port=9) / b"odd",
-    Ethernet(**MACS) / IPv6(**IP6S) / UDP(src_port=RDT_UDP_PORT) / RDT(flags=Flags.SYN, options=[Seen(3)]) / b"x",
+    Ethernet(**MACS) / IPv4(**IPS, options=b"\x94\x04\0\0") / UDP(sport=53, dport=9) / b"odd",
+    Ethernet(**MACS) / IPv6(**IP6S) / UDP(sport=RDT_UDP_PORT) / RDT(flags=Flags.SYN, options=[Seen(3)]) / b"x",
     Ethernet(**MACS) / IPv4(**IPS) / RDT(flags=Flags.ACK, ack=9, packet_number=4) / b"",
     Ethernet(**MACS) / ARP(sender_ip="10.0.0.1", target_ip="10.0.0.2") / b"",
-    Ethernet(**MACS) / IPv4(**IPS) / ICMPEcho(identifier=1, sequence=2) / b"ping",
+    Ethernet(**MACS) / IPv4(**IPS) / ICMPEcho(id=1, seq=2) / b"ping",
     Ethernet(**MACS) / IPv4(**IPS) / ICMPError(code=3) / bytes(28),
-    Ethernet(**MACS) / IPv6(**IP6S) / ICMPv6Echo(identifier=1) / b"ping",
+    Ethernet(**MACS) / IPv6(**IP6S) / ICMPv6Echo(id=1) / b"ping",
     Ethernet(**MACS)
     / IPv6(**IP6S)
     / NeighborSolicitation(target="fd00::2", options=[source_link_address(MACS["src"])]),
@@ -102,11 +102,11 @@ NETWORKS = st.one_of(
     st.builds(IPv6, src=st.binary(min_size=16, max_size=16), flow_label=st.integers(0, 2**20 - 1)),
 )
 TRANSPORTS = st.one_of(
-    st.builds(TCP, src_port=PORTS, seq=st.integers(0, 2**32 - 1), options=st.binary(max_size=10).map(lambda b: b * 4)),
-    st.builds(UDP, src_port=PORTS, dst_port=PORTS),
+    st.builds(TCP, sport=PORTS, seq=st.integers(0, 2**32 - 1), options=st.binary(max_size=10).map(lambda b: b * 4)),
+    st.builds(UDP, sport=PORTS, dport=PORTS),
     st.builds(RDT, seq=st.integers(0, 2**64 - 1), packet_number=st.integers(0, 2**48 - 1), flags=st.integers(0, 65535)),
-    st.builds(ICMPEcho, identifier=PORTS),
-    st.builds(ICMPv6Echo, type=st.just(129), identifier=PORTS),
+    st.builds(ICMPEcho, id=PORTS),
+    st.builds(ICMPv6Echo, type=st.just(129), id=PORTS),
 )
 
 
@@ -242,14 +242,14 @@ def test_packets_join() -> None:
 
 @pytest.mark.parametrize(("src", "dst"), [(RDT_UDP_PORT, 1), (1, RDT_UDP_PORT)])
 def test_rdt_in_udp_by_either_port(src: int, dst: int) -> None:
-    assert RDT in Packet.parse(bytes(IPv4() / UDP(src_port=src, dst_port=dst) / RDT()), LinkType.RAW)
+    assert RDT in Packet.parse(bytes(IPv4() / UDP(sport=src, dport=dst) / RDT()), LinkType.RAW)
 
 
 def test_rdt_in_udp_wants_port_and_version() -> None:
-    assert RDT not in Packet.parse(bytes(IPv4() / UDP(src_port=1, dst_port=2) / RDT()), LinkType.RAW)
-    other = IPv4() / UDP(src_port=RDT_UDP_PORT) / RDT(version=2)
+    assert RDT not in Packet.parse(bytes(IPv4() / UDP(sport=1, dport=2) / RDT()), LinkType.RAW)
+    other = IPv4() / UDP(sport=RDT_UDP_PORT) / RDT(version=2)
     assert RDT not in Packet.parse(bytes(other), LinkType.RAW)
-    assert RDT not in Packet.parse(bytes(IPv4() / UDP(src_port=RDT_UDP_PORT)), LinkType.RAW)
+    assert RDT not in Packet.parse(bytes(IPv4() / UDP(sport=RDT_UDP_PORT)), LinkType.RAW)
 
 
 def test_rdt_of_another_version_is_a_problem() -> None:
@@ -284,7 +284,7 @@ def rules(packet: Packet) -> list[tuple[str, str, str, bool]]:
 def test_a_header_cut_by_the_capture() -> None:
     data = bytes(SAMPLES[0])
     cut = Packet.parse(Frame(data[:40], original_length=len(data)))
-    assert rules(cut) == [("TCP", "src_port", "cut", True), ("frame", "data", "cut", True)]
+    assert rules(cut) == [("TCP", "sport", "cut", True), ("frame", "data", "cut", True)]
     assert cut.truncated
     assert cut.payload == data[34:40]
     assert cut.checksums == {"IPv4": "ok"}
@@ -292,15 +292,15 @@ def test_a_header_cut_by_the_capture() -> None:
 
 def test_the_same_header_missing_on_the_wire() -> None:
     short = Packet.parse(bytes(SAMPLES[0])[:40])
-    assert rules(short) == [("IPv4", "total_length", "exceeds", False), ("TCP", "src_port", "short", False)]
+    assert rules(short) == [("IPv4", "total_length", "exceeds", False), ("TCP", "sport", "short", False)]
     assert not short.truncated
     inside = Packet.parse(bytes(SAMPLES[0].replace(IPv4, total_length=26)))
-    assert rules(inside) == [("TCP", "src_port", "short", False)]
+    assert rules(inside) == [("TCP", "sport", "short", False)]
 
 
 def test_a_short_length_inside_a_cut_frame_is_malformed_all_the_same() -> None:
     data = bytes(SAMPLES[0].replace(IPv4, total_length=26))
-    assert rules(Packet.parse(Frame(data, original_length=len(data) + 100))) == [("TCP", "src_port", "short", False)]
+    assert rules(Packet.parse(Frame(data, original_length=len(data) + 100))) == [("TCP", "sport", "short", False)]
 
 
 def test_a_payload_cut_by_the_capture() -> None:

@@ -39,8 +39,8 @@ PORTS = st.integers(1024, 2048)
 def test_tcp_and_ipv4_read_as_dpkt_reads_them(
     seq: int, ack: int, window: int, flags: int, payload: bytes, ttl: int
 ) -> None:
-    packet = Ethernet(**MACS) / IPv4(**IPS, ttl=ttl, identification=7, flags=2, dscp=5, ecn=1)
-    tcp_header = TCP(src_port=1, dst_port=2, seq=seq, ack=ack, window=window, flags=flags, options=OPTIONS)
+    packet = Ethernet(**MACS) / IPv4(**IPS, ttl=ttl, id=7, flags=2, dscp=5, ecn=1)
+    tcp_header = TCP(sport=1, dport=2, seq=seq, ack=ack, window=window, flags=flags, options=OPTIONS)
     packet = packet / tcp_header / payload
     theirs = dpkt.ethernet.Ethernet(bytes(packet))
     ip, tcp = theirs.data, theirs.data.data
@@ -64,7 +64,7 @@ def test_udp_over_ipv6_is_summed_as_dpkt_sums_it(src: int, dst: int, payload: by
     udp = dpkt.udp.UDP(sport=src, dport=dst, data=payload)
     udp.ulen = len(udp)
     ip = dpkt.ip6.IP6(src=pack_ip(IP6S["src"]), dst=pack_ip(IP6S["dst"]), nxt=17, hlim=64, data=udp, plen=len(udp))
-    assert bytes(IPv6(**IP6S) / UDP(src_port=src, dst_port=dst) / payload) == bytes(ip)
+    assert bytes(IPv6(**IP6S) / UDP(sport=src, dport=dst) / payload) == bytes(ip)
 
 
 def test_arp_as_dpkt_builds_it() -> None:
@@ -85,21 +85,21 @@ def pairs(scapy: Any) -> list[tuple[Packet | Header, Any]]:
     ip, ip6 = scapy.IP(**IPS), scapy.IPv6(**IP6S)
     options = [("MSS", 1460), ("SAckOK", b""), ("Timestamp", (5, 6)), ("WScale", 7), ("EOL", None)]
     solicit = NeighborSolicitation(target="2001:db8::2", options=[source_link_address(MACS["src"])])
-    base, base6 = Ethernet(**MACS) / IPv4(**IPS, identification=1), Ethernet(**MACS) / IPv6(**IP6S)
+    base, base6 = Ethernet(**MACS) / IPv4(**IPS, id=1), Ethernet(**MACS) / IPv6(**IP6S)
     return [
         (
-            base / TCP(src_port=9, dst_port=80, seq=3, flags=TCPFlags.SYN, options=OPTIONS) / b"abc",
+            base / TCP(sport=9, dport=80, seq=3, flags=TCPFlags.SYN, options=OPTIONS) / b"abc",
             ether / ip / scapy.TCP(sport=9, dport=80, seq=3, flags="S", window=65535, options=options) / b"abc",
         ),
-        (base / UDP(src_port=9, dst_port=7777) / b"abc", ether / ip / scapy.UDP(sport=9, dport=7777) / b"abc"),
-        (base6 / UDP(src_port=9, dst_port=7777) / b"abc", ether / ip6 / scapy.UDP(sport=9, dport=7777) / b"abc"),
+        (base / UDP(sport=9, dport=7777) / b"abc", ether / ip / scapy.UDP(sport=9, dport=7777) / b"abc"),
+        (base6 / UDP(sport=9, dport=7777) / b"abc", ether / ip6 / scapy.UDP(sport=9, dport=7777) / b"abc"),
         (
-            Ethernet(**MACS) / VLAN(vid=5, pcp=3, dei=1) / IPv4(**IPS, identification=1) / UDP(src_port=9, dst_port=7),
+            Ethernet(**MACS) / VLAN(vid=5, pcp=3, dei=1) / IPv4(**IPS, id=1) / UDP(sport=9, dport=7),
             ether / scapy.Dot1Q(vlan=5, prio=3, dei=1) / ip / scapy.UDP(sport=9, dport=7),
         ),
-        (base / ICMPEcho(identifier=4, sequence=5) / b"odd", ether / ip / scapy.ICMP(id=4, seq=5) / b"odd"),
+        (base / ICMPEcho(id=4, seq=5) / b"odd", ether / ip / scapy.ICMP(id=4, seq=5) / b"odd"),
         (
-            base6 / ICMPv6Echo(identifier=4, sequence=5) / b"odd",
+            base6 / ICMPv6Echo(id=4, seq=5) / b"odd",
             ether / ip6 / scapy.ICMPv6EchoRequest(id=4, seq=5, data=b"odd"),
         ),
         (

@@ -40,8 +40,8 @@ def test_the_table_is_the_layout_that_the_engine_uses() -> None:
         version=0x11,
         header_length=0x22,
         flags=0x3344,
-        src_port=0x5566,
-        dst_port=0x7788,
+        sport=0x5566,
+        dport=0x7788,
         payload_length=0x99AA,
         packet_number=0xBBCCDDEEFF01,
         seq=0x0203040506070809,
@@ -79,14 +79,14 @@ def test_flag_values() -> None:
 
 
 def test_known_datagram() -> None:
-    packet = RDT(src_port=1, dst_port=2, flags=Flags.SYN, packet_number=7, window=100, options=[Mss(1200)]) / b"hi"
+    packet = RDT(sport=1, dport=2, flags=Flags.SYN, packet_number=7, window=100, options=[Mss(1200)]) / b"hi"
     before = bytes.fromhex("01 0b 0002 0001 0002 0002 000000000007 0000000000000000 0000000000000000 00000064")
     after = bytes.fromhex("030404b0") + b"hi"
     assert bytes(packet) == before + struct.pack(">I", zlib.crc32(before + after)) + after
 
 
 def test_the_crc_sees_every_byte() -> None:
-    data = bytes(RDT(src_port=1, options=[Mss(9)]) / b"payload")
+    data = bytes(RDT(sport=1, options=[Mss(9)]) / b"payload")
     for at in range(len(data)):
         broken = bytearray(data)
         broken[at] ^= 0x40
