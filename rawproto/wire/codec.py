@@ -139,10 +139,13 @@ def _pack(table: Sequence[Field]) -> str:
     lines = [f"def pack(self{''.join(f', {row.name}=0' for row in open_rows)}):"]
     lines.append(f" {', '.join('_' + row.name for row in table)}, = self._values")
     if words:
+        over, unit = size - last.extra, last.unit
         lines += [
             f" if _{words} is None:",
-            f"  if len(_{last.name}) & 3: _{last.name} += bytes(-len(_{last.name}) & 3)",
-            f"  _{words} = {size} + len(_{last.name}) >> 2",
+            f"  counted = {over} + len(_{last.name})",
+            f"  if counted < 0: _{last.name} += bytes(-counted)",
+            f"  elif counted % {unit}: _{last.name} += bytes(-counted % {unit})",
+            f"  _{words} = ({over} + len(_{last.name})) // {unit}",
         ]
     lines += [f" if _{row.name} is None: _{row.name} = {row.name}" for row in open_rows]
     arguments = []
@@ -197,7 +200,10 @@ def _decode(table: Sequence[Field]) -> str:
         stop = "end"
         if last.words:
             stop = "stop"
-            lines += [f" stop = offset + (({values[last.words]}) << 2)", " if stop > end: stop = end"]
+            lines += [
+                f" stop = offset + ({values[last.words]}) * {last.unit} + {last.extra}",
+                " if stop > end: stop = end",
+            ]
         values[last.name] = f"data[{start}:{stop}]"
     lines += [
         " self = new(cls)",

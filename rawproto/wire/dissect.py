@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 from rawproto.wire.ethernet import Ethernet
 from rawproto.wire.frame import ChecksumStatus, LinkType
-from rawproto.wire.header import Header
+from rawproto.wire.header import LINKTYPES, Header
 from rawproto.wire.ipv4 import IPv4
 from rawproto.wire.ipv6 import IPv6
-from rawproto.wire.rdt import RDT
 
 __all__ = ["ChecksumVerdict", "Layout", "Problem", "broken_rules", "dissect", "first_header", "lay_out", "verdicts"]
 
@@ -69,11 +68,11 @@ def first_header(linktype: int, data: bytes) -> type[Header] | None:
     """The class of a frame's first header, None for link types that are not spoken here."""
     if linktype == ETHERNET:
         return Ethernet
-    if linktype == LinkType.USER0:
-        return RDT
-    if linktype == LinkType.IPV6 or (linktype == LinkType.RAW and data and data[0] >> 4 == 6):
-        return IPv6
-    return IPv4 if linktype in (LinkType.IPV4, LinkType.RAW) else None
+    if linktype == LinkType.RAW:
+        return IPv6 if data and data[0] >> 4 == 6 else IPv4
+    if linktype == LinkType.IPV4:
+        return IPv4
+    return IPv6 if linktype == LinkType.IPV6 else LINKTYPES.get(linktype)
 
 
 def dissect(data: bytes, wire_length: int, first: type[Header] | None) -> Layout:
@@ -92,7 +91,7 @@ def dissect(data: bytes, wire_length: int, first: type[Header] | None) -> Layout
             problems.append(_too_short(kind, offset, end, wire_end))
             break
         if kind.variants:
-            variant = kind.variants.get(data[offset], kind)
+            variant = kind.variants.get(data[offset + kind.variant_at], kind)
             if end - offset < variant.SIZE:
                 problems.append(_too_short(variant, offset, end, wire_end))
             else:
@@ -166,6 +165,8 @@ def verdicts(layout: Layout, known: ChecksumStatus) -> dict[str, ChecksumVerdict
             found[name] = _verdict(layout, at, network, known)
         if header.has_pseudo_header:
             network = header
+        elif header.reroutes and network is not None:
+            network = header.rerouted(network)
     return found
 
 
@@ -203,7 +204,7 @@ def broken_rules(layout: Layout) -> list[Problem]:
         words = header.fields[-1].words
         if words is not None:
             row = header.fields[header.index_of(words)]
-            length = header.raw(words) * 4
+            length = header.raw(words) * header.fields[-1].unit + header.fields[-1].extra
             if length > header.size and length > header.SIZE:
                 cut = offset + length <= end
                 text = f"{words} says {length} bytes, {header.size} are here"

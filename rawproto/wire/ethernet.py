@@ -7,6 +7,7 @@ hardware and is no part of a frame here; neither is padding to 60 bytes, which t
 from __future__ import annotations
 
 from rawproto.wire.field import Address, computed, field, mac_address
+from rawproto.wire.frame import LinkType
 from rawproto.wire.header import ETHERTYPES, Header
 
 __all__ = ["LOCAL_EXPERIMENTAL", "VLAN", "Ethernet"]
@@ -17,7 +18,7 @@ LOCAL_EXPERIMENTAL = 0x88B5
 NAMES = {0x0800: "IPv4", 0x0806: "ARP", 0x8100: "VLAN", 0x86DD: "IPv6", 0x88A8: "VLAN (provider)"}
 
 
-class Ethernet(Header, source="IEEE 802.3 §3"):
+class Ethernet(Header, linktype=LinkType.ETHERNET, source="IEEE 802.3 §3"):
     """An Ethernet II header, 14 bytes. Below 0x600 `ethertype` is an 802.3 length, and all the rest is payload."""
 
     __slots__ = ()

@@ -57,7 +57,11 @@ class Field(NamedTuple):
     text: Callable[[bytes], str] | None = None
     """For fields that hold bytes: how they read."""
     words: str | None = None
-    """For a tail: the field that counts the header in 32-bit words; None if it goes on to the end."""
+    """For a tail: the field that counts the header; None if it goes on to the end."""
+    unit: int = 4
+    """What that field counts in, in bytes."""
+    extra: int = 0
+    """The bytes of the header that it does not count."""
     is_tail: bool = False
     offset: int = 0
     """Position in bits from the start of the header."""
@@ -140,13 +144,14 @@ def octets(length: int, meaning: str, source: str) -> Any:
     return Field("", 8 * length, bytes(length), meaning, source, pack=exactly)
 
 
-def tail(limit: int, meaning: str, source: str, *, words: str | None = None) -> Any:
+def tail(limit: int, meaning: str, source: str, *, words: str | None = None, unit: int = 4, extra: int = 0) -> Any:
     """What follows the fixed part, at most `limit` bytes. It must be the last row.
 
-    `words` names the field that counts the whole header in 32-bit words: if that one is None on build, the tail is
-    padded with zeros to a multiple of 4. Without `words` the tail takes all that is left of the data.
+    `words` names the field that counts the header: its length in bytes is that field's value times `unit` plus
+    `extra` (8 and 8 for IPv6 extension headers). If that field is None on build, the tail is padded with zeros to
+    such a length. Without `words` the tail takes all that is left of the data.
     """
-    return Field("", 8 * limit, b"", meaning, source, pack=pack_tail, words=words, is_tail=True)
+    return Field("", 8 * limit, b"", meaning, source, pack=pack_tail, words=words, unit=unit, extra=extra, is_tail=True)
 
 
 def pack_tail(value: TailLike) -> bytes:

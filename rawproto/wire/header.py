@@ -17,12 +17,15 @@ from rawproto.wire.field import Field
 if TYPE_CHECKING:
     from rawproto.wire.packet import Packet
 
-__all__ = ["ETHERTYPES", "IP_PROTOCOLS", "Broken", "Header", "TailRow"]
+__all__ = ["ETHERTYPES", "IP_PROTOCOLS", "LINKTYPES", "Broken", "Header", "TailRow"]
 
 ETHERTYPES: dict[int, type[Header]] = {}
 """What an EtherType (IEEE 802) stands for."""
 IP_PROTOCOLS: dict[int, type[Header]] = {}
 """What a protocol number (IPv4) or next header (IPv6) stands for."""
+
+LINKTYPES: dict[int, type[Header]] = {}
+"""What a frame of a link type (`frame.LinkType`) begins with."""
 
 
 class Broken(NamedTuple):
@@ -64,8 +67,11 @@ class Header:
     """The EtherType that announces it."""
     ip_number: ClassVar[int | None] = None
     """The IP protocol number that announces it."""
+    link_number: ClassVar[int | None] = None
+    """The link type of frames that begin with it."""
     variants: ClassVar[dict[int, type[Header]]] = {}
-    """Subclasses by the value of the first byte (ICMP's type)."""
+    """Subclasses by the value of the byte at `variant_at` (ICMP's type)."""
+    variant_at: ClassVar[int] = 0
     family: ClassVar[str] = ""
     """The layer's name in problems and checksums: "ICMP" for all of its messages."""
     has_checksum: ClassVar[bool] = False
@@ -78,6 +84,10 @@ class Header:
     may_fragment: ClassVar[bool] = False
     has_pseudo_header: ClassVar[bool] = False
     """Whether checksums above use this header (IPv4, IPv6)."""
+    reroutes: ClassVar[bool] = False
+    """Whether checksums above use what `rerouted` gives instead (the IPv6 routing header)."""
+    quotes: ClassVar[bool] = False
+    """Whether the payload is the start of an IP packet that the message is about (ICMP errors)."""
 
     if TYPE_CHECKING:
         _values: tuple[Any, ...]
@@ -96,6 +106,7 @@ class Header:
         source: str = "",
         ethertype: int | None = None,
         ip_protocol: int | None = None,
+        linktype: int | None = None,
         first_byte: tuple[int, ...] = (),
     ) -> None:
         own = {name: row._replace(name=name) for name, row in vars(cls).items() if isinstance(row, Field)}
@@ -114,6 +125,9 @@ class Header:
             cls.ip_number = ip_protocol
             IP_PROTOCOLS[ip_protocol] = cls
             cls.variants = {}
+        if linktype is not None:
+            cls.link_number = linktype
+            LINKTYPES[linktype] = cls
         for value in first_byte:
             cls.variants[value] = cls
         made = compile_table(cls.fields, _store, cls._reject)
@@ -160,6 +174,14 @@ class Header:
     def pseudo_header(self, protocol: int, length: int) -> bytes:
         """What an IP header contributes to the checksum above it; others have none."""
         raise WireError(f"{type(self).__name__} has no pseudo header")
+
+    def rerouted(self, network: Header) -> Header:
+        """`network`, an IP header below, as checksums above are to see it (asked if `reroutes`)."""
+        return network
+
+    def quoted_length(self, length: int) -> int:
+        """How many of the payload's `length` bytes are the quoted packet (asked if `quotes`); extensions follow."""
+        return length
 
     @property
     def is_fragment(self) -> bool:

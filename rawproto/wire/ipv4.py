@@ -7,6 +7,7 @@ from enum import IntFlag
 
 from rawproto.wire.checksum import internet_checksum, patch, pseudo_header
 from rawproto.wire.field import Address, Octets, computed, field, ipv4_address, tail
+from rawproto.wire.frame import LinkType
 from rawproto.wire.header import IP_PROTOCOLS, Broken, Header
 
 __all__ = ["IP_PROTOCOL_NAMES", "RESERVED_PROTOCOL", "IPv4", "IPv4Flags", "ip_number_of"]
@@ -50,6 +51,7 @@ class IPv4(Header, ethertype=0x0800, ip_protocol=4, source="RFC 791 §3.1"):
     """An IPv4 header, 20 to 60 bytes. Options are bytes; with `ihl` None they are padded to whole words."""
 
     __slots__ = ()
+    link_number = LinkType.RAW
     has_pseudo_header = True
     may_fragment = True
     checksum_covers_payload = False

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from rawproto.wire.checksum import pseudo_header
 from rawproto.wire.field import Address, computed, field, ipv6_address
+from rawproto.wire.frame import LinkType
 from rawproto.wire.header import IP_PROTOCOLS, Broken, Header
 from rawproto.wire.ipv4 import ECN_NAMES, IP_PROTOCOL_NAMES, ip_number_of
 
@@ -18,6 +19,7 @@ class IPv6(Header, ethertype=0x86DD, ip_protocol=41, source="RFC 8200 §3"):
     """An IPv6 header, 40 bytes."""
 
     __slots__ = ()
+    link_number = LinkType.RAW
     has_pseudo_header = True
     length_field = "payload_length"
 

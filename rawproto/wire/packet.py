@@ -28,12 +28,9 @@ from rawproto.wire.dissect import (
     lay_out,
     verdicts,
 )
-from rawproto.wire.ethernet import Ethernet
 from rawproto.wire.explain import explain_layout
 from rawproto.wire.frame import ChecksumStatus, Frame, LinkType
 from rawproto.wire.header import Header
-from rawproto.wire.ipv4 import IPv4
-from rawproto.wire.ipv6 import IPv6
 from rawproto.wire.summary import summary_of
 
 __all__ = ["ChecksumVerdict", "Packet", "Problem"]
@@ -111,10 +108,8 @@ class Packet:
         """What the first header is, as captures number it. USER0 (bare datagrams) unless it is Ethernet or IP."""
         if self._linktype is not None:
             return self._linktype
-        first = self.layers[0] if self.layers else None
-        if isinstance(first, Ethernet):
-            return LinkType.ETHERNET
-        return LinkType.RAW if isinstance(first, (IPv4, IPv6)) else LinkType.USER0
+        number = self.layers[0].link_number if self.layers else None
+        return LinkType.USER0 if number is None else LinkType(number)
 
     @property
     def layout(self) -> Layout:
@@ -141,6 +136,18 @@ class Packet:
     def checksums(self) -> dict[str, ChecksumVerdict]:
         """For each layer that has one, by name ("IPv4", "TCP", "RDT"): ok, bad, offloaded or unverifiable."""
         return verdicts(self.layout, self._checksum)
+
+    @property
+    def quoted(self) -> Packet | None:
+        """The packet that an ICMP error is about, as much of it as the error quotes; None for other packets."""
+        for at, header in enumerate(self.layers):
+            if header.quotes:
+                layout = self.layout
+                wire_length = layout.ends[at] - layout.payload_start
+                data = self.payload[: header.quoted_length(wire_length)]
+                # What is missing was left out by the sender of the error: as much as nothing is known to be wrong.
+                return Packet.parse(Frame(data, linktype=LinkType.RAW, original_length=0xFFFFF))
+        return None
 
     @property
     def truncated(self) -> bool:
@@ -214,12 +221,17 @@ class Packet:
     def _build(self, sizes: list[int] | None = None) -> bytes:
         """The packet's bytes, from the last header to the first; `sizes` gets each header's length, in order."""
         data = self._payload
-        networks = [header for header in self.layers if header.has_pseudo_header]
+        networks: list[Header | None] = []
+        network: Header | None = None
+        for header in self.layers:
+            networks.append(network)
+            if header.has_pseudo_header:
+                network = header
+            elif header.reroutes and network is not None:
+                network = header.rerouted(network)
         above: Header | None = None
         for header in reversed(self.layers):
-            if header.has_pseudo_header:
-                networks.pop()
-            part = header.build(data, above, networks[-1] if networks else None)
+            part = header.build(data, above, networks.pop())
             data = part + data
             above = header
             if sizes is not None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from rawproto.errors import WireError
 from rawproto.wire.field import Octets, computed, field, tail
+from rawproto.wire.frame import LinkType
 from rawproto.wire.header import Broken, Header, TailRow
 from rawproto.wire.rdt_format import (
     ACK,
@@ -160,7 +161,7 @@ def _from_item(item: Item) -> RDTOption:
     return Cookie(item.data) if known.cookie else unknown
 
 
-class RDT(Header, ip_protocol=IP_PROTOCOL, source="docs/rdt.md"):
+class RDT(Header, ip_protocol=IP_PROTOCOL, linktype=LinkType.USER0, source="docs/rdt.md"):
     """An RDT header, 40 to 1020 bytes. `options` takes bytes or a sequence of option objects."""
 
     __slots__ = ()
