@@ -7,7 +7,7 @@ Whatever people hold an address in is taken: text, packed bytes, `ipaddress` and
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol, TypeAlias
 
@@ -26,6 +26,7 @@ class HasPacked(Protocol):
 
 AddressLike: TypeAlias = str | bytes | bytearray | memoryview | HasPacked
 
+REMEMBERED = 4096
 MAC_TEXT = re.compile(
     r"[0-9a-f]{2}(?:(?P<separator>[:-])[0-9a-f]{2})(?:(?P=separator)[0-9a-f]{2}){4}"
     r"|[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}|[0-9a-f]{12}",
@@ -33,51 +34,60 @@ MAC_TEXT = re.compile(
 )
 
 
-def pack_mac(address: AddressLike) -> bytes:
-    """The 6 bytes of a MAC address; text as `02:00:00:00:00:01`, with `-`, as `0200.0000.0001` or bare.
+class Packs(dict[str, bytes]):
+    """Addresses as text, and their bytes. Called, it takes all that an address may be given as."""
 
-    Raises WireError.
-    """
-    if isinstance(address, str):
-        return _mac_from_text(address)
-    return _pack(address, (6,), "MAC")
+    def __init__(self, kind: str, sizes: tuple[int, ...], read: Callable[[str], bytes]) -> None:
+        super().__init__()
+        self._kind = kind
+        self._sizes = sizes
+        self._read = read
 
+    def __missing__(self, text: str) -> bytes:
+        packed = self._read(text)
+        if len(self) >= REMEMBERED:
+            self.clear()
+        self[text] = packed
+        return packed
 
-def pack_ipv4(address: AddressLike) -> bytes:
-    """The 4 bytes of an IPv4 address. Raises WireError."""
-    if isinstance(address, str):
-        return _ipv4_from_text(address)
-    return _pack(address, (4,), "IPv4")
-
-
-def pack_ipv6(address: AddressLike) -> bytes:
-    """The 16 bytes of an IPv6 address; a zone (`%eth0`) is refused: the wire has none. Raises WireError."""
-    if isinstance(address, str):
-        return _ipv6_from_text(address)
-    return _pack(address, (16,), "IPv6")
+    def __call__(self, address: AddressLike) -> bytes:
+        return self[address] if isinstance(address, str) else _pack(address, self._sizes, self._kind)
 
 
-def pack_ip(address: AddressLike) -> bytes:
-    """The 4 or 16 bytes of an IP address of either version. Raises WireError."""
-    if isinstance(address, str):
-        return _ipv6_from_text(address) if ":" in address else _ipv4_from_text(address)
-    return _pack(address, (4, 16), "IP")
+class Texts(dict[bytes, str]):
+    """Packed addresses and how they read. Fields that hold addresses look here: a subscript costs less than a call."""
+
+    def __init__(self, write: Callable[[bytes], str]) -> None:
+        super().__init__()
+        self._write = write
+
+    def __missing__(self, packed: bytes) -> str:
+        text = self._write(packed)
+        if len(self) >= REMEMBERED:
+            self.clear()
+        self[packed] = text
+        return text
+
+    def __call__(self, packed: bytes) -> str:
+        return self[packed]
 
 
-@lru_cache(4096)
-def mac_text(packed: bytes) -> str:
-    """`02:00:00:00:00:01` for 6 bytes (any number of bytes is written the same way)."""
-    return packed.hex(":")
-
-
-@lru_cache(4096)
-def ip_text(packed: bytes) -> str:
-    """Dotted decimal for 4 bytes, RFC 5952 text for 16. Raises WireError for any other number."""
+def _write_ip(packed: bytes) -> str:
     if len(packed) == 4:
         return "{}.{}.{}.{}".format(*packed)
     if len(packed) == 16:
         return str(IPv6Address(packed))
     raise WireError(f"IP address: {len(packed)} bytes are neither 4 nor 16")
+
+
+def _write_mac(packed: bytes) -> str:
+    return packed.hex(":")
+
+
+mac_text = Texts(_write_mac)
+"""`02:00:00:00:00:01` for 6 bytes (any number of bytes is written the same way)."""
+ip_text = Texts(_write_ip)
+"""Dotted decimal for 4 bytes, RFC 5952 text for 16. Raises WireError for any other number."""
 
 
 def _pack(address: object, sizes: tuple[int, ...], kind: str) -> bytes:
@@ -92,14 +102,12 @@ def _pack(address: object, sizes: tuple[int, ...], kind: str) -> bytes:
     return bytes(address)
 
 
-@lru_cache(4096)
 def _mac_from_text(text: str) -> bytes:
     if not MAC_TEXT.fullmatch(text):
         raise WireError(f"MAC address: {text!r} is not six bytes in hexadecimal")
     return bytes.fromhex(re.sub("[:.-]", "", text))
 
 
-@lru_cache(4096)
 def _ipv4_from_text(text: str) -> bytes:
     try:
         return IPv4Address(text).packed
@@ -107,7 +115,6 @@ def _ipv4_from_text(text: str) -> bytes:
         raise WireError(f"IPv4 address: {text!r} is not four decimal numbers of 0..255") from None
 
 
-@lru_cache(4096)
 def _ipv6_from_text(text: str) -> bytes:
     if "%" in text:
         raise WireError(f"IPv6 address: {text!r} has a zone, which the wire does not carry")
@@ -115,3 +122,19 @@ def _ipv6_from_text(text: str) -> bytes:
         return IPv6Address(text).packed
     except ValueError:
         raise WireError(f"IPv6 address: {text!r} is not an IPv6 address") from None
+
+
+def _ip_from_text(text: str) -> bytes:
+    return _ipv6_from_text(text) if ":" in text else _ipv4_from_text(text)
+
+
+pack_mac = Packs("MAC", (6,), _mac_from_text)
+"""The 6 bytes of a MAC address; text as `02:00:00:00:00:01`, with `-`, as `0200.0000.0001` or bare.
+
+Raises WireError."""
+pack_ipv4 = Packs("IPv4", (4,), _ipv4_from_text)
+"""The 4 bytes of an IPv4 address. Raises WireError."""
+pack_ipv6 = Packs("IPv6", (16,), _ipv6_from_text)
+"""The 16 bytes of an IPv6 address; a zone (`%eth0`) is refused: the wire has none. Raises WireError."""
+pack_ip = Packs("IP", (4, 16), _ip_from_text)
+"""The 4 or 16 bytes of an IP address of either version. Raises WireError."""

@@ -11,7 +11,7 @@ from struct import Struct
 
 from rawproto.errors import WireError
 
-__all__ = ["internet_checksum", "patch", "pseudo_header", "verify"]
+__all__ = ["internet_checksum", "patch", "pseudo_header", "sum_on", "verify"]
 
 PSEUDO_IPV4 = Struct(">4s4sBBH")
 PSEUDO_IPV6 = Struct(">16s16sII")
@@ -28,6 +28,20 @@ def internet_checksum(*parts: bytes | bytearray | memoryview) -> int:
     number = int.from_bytes(data)
     if len(data) & 1:
         number <<= 8
+    total = number % 0xFFFF
+    return total ^ 0xFFFF if total or not number else 0
+
+
+def sum_on(initial: int, data: bytes) -> int:
+    """The checksum, 0..0xffff, of `data` behind something that sums to `initial`: a pseudo header.
+
+    Any number that is congruent to that sum modulo 65535 will do, its 16-bit words read as one big number too; 0
+    stands for nothing before `data`.
+    """
+    number = int.from_bytes(data)
+    if len(data) & 1:
+        number <<= 8
+    number += initial
     total = number % 0xFFFF
     return total ^ 0xFFFF if total or not number else 0
 

@@ -17,7 +17,17 @@ from rawproto.wire.header import LINKTYPES, Header
 from rawproto.wire.ipv4 import IPv4
 from rawproto.wire.ipv6 import IPv6
 
-__all__ = ["ChecksumVerdict", "Layout", "Problem", "broken_rules", "dissect", "first_header", "lay_out", "verdicts"]
+__all__ = [
+    "ChecksumVerdict",
+    "Layout",
+    "Problem",
+    "broken_rules",
+    "dissect",
+    "first_header",
+    "lay_out",
+    "network_below",
+    "verdicts",
+]
 
 ETHERNET = int(LinkType.ETHERNET)
 
@@ -129,6 +139,20 @@ def dissect(data: bytes, wire_length: int, first: type[Header] | None) -> Layout
     )
 
 
+def network_below(layers: Sequence[Header], at: int) -> Header | None:
+    """The IP header whose addresses a checksum in layer `at` covers."""
+    if at and layers[at - 1].has_pseudo_header:
+        return layers[at - 1]
+    for below in range(at - 2, -1, -1):
+        header = layers[below]
+        if header.has_pseudo_header:
+            for between in layers[below + 1 : at]:
+                if between.reroutes:
+                    header = between.rerouted(header)
+            return header
+    return None
+
+
 def lay_out(data: bytes, layers: tuple[Header, ...], sizes: Sequence[int], trailer: int) -> Layout:
     """The layout of a built packet, whose headers have `sizes` bytes. Its layers have all fields worked out."""
     whole = len(data) - trailer
@@ -157,16 +181,12 @@ def lay_out(data: bytes, layers: tuple[Header, ...], sizes: Sequence[int], trail
 def verdicts(layout: Layout, known: ChecksumStatus) -> dict[str, ChecksumVerdict]:
     """The verdict on each layer that has a checksum; a layer's second occurrence is called "IPv4#2"."""
     found: dict[str, ChecksumVerdict] = {}
-    network: Header | None = None
     for at, header in enumerate(layout.layers):
         if header.has_checksum:
             again = sum(name.partition("#")[0] == header.family for name in found)
             name = f"{header.family}#{again + 1}" if again else header.family
+            network = network_below(layout.layers, at) if header.needs_network else None
             found[name] = _verdict(layout, at, network, known)
-        if header.has_pseudo_header:
-            network = header
-        elif header.reroutes and network is not None:
-            network = header.rerouted(network)
     return found
 
 

@@ -50,7 +50,7 @@ class VLAN(Header, ethertype=0x8100, source="IEEE 802.1Q §9"):
 
     def above(self, data: bytes, offset: int, end: int) -> type[Header] | None:
         """What the type stands for."""
-        return ETHERTYPES.get(self._values[3])
+        return ETHERTYPES.get(self._values[1])
 
 
 def ethertype_of(above: Header | None) -> int:

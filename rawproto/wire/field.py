@@ -74,7 +74,7 @@ class Field(NamedTuple):
     def show(self, value: int | bytes) -> str:
         """The value as `explain` and `repr` write it."""
         if isinstance(value, bytes):
-            return repr(self.text(value) if self.text else value)
+            return repr(self.text(value) if self.text is not None else value)
         return f"0x{value:0{(self.bits + 3) // 4}x}" if self.base == 16 else str(int(value))
 
     def name_of(self, value: int | bytes | None) -> str:

@@ -7,7 +7,8 @@ holds. It registers itself by the number that the layer below uses for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, dataclass_transform
 
 from rawproto.errors import WireError
@@ -84,6 +85,8 @@ class Header:
     may_fragment: ClassVar[bool] = False
     has_pseudo_header: ClassVar[bool] = False
     """Whether checksums above use this header (IPv4, IPv6)."""
+    needs_network: ClassVar[bool] = False
+    """Whether the checksum covers a pseudo header (TCP, UDP, ICMPv6)."""
     reroutes: ClassVar[bool] = False
     """Whether checksums above use what `rerouted` gives instead (the IPv6 routing header)."""
     quotes: ClassVar[bool] = False
@@ -91,13 +94,21 @@ class Header:
 
     if TYPE_CHECKING:
         _values: tuple[Any, ...]
+        """Units, as `codec` has them: the hot paths of a protocol's own module may look into it, nobody else."""
         _index: ClassVar[dict[str, int]]
+        _raw: ClassVar[dict[str, Callable[[Header], Any]]]
 
         def pack(self, **computed: int) -> bytes:
             """The header's bytes; `computed` holds what to write in fields that are None."""
 
-        @classmethod
-        def decode(cls, data: bytes, offset: int, end: int) -> Self:
+        def seal(self, number: int, payload: bytes, **computed: int) -> bytes:
+            """As `pack`, for a header whose open `checksum` is the Internet checksum.
+
+            It covers the header, `payload`, and something before them that sums to `number` (see `checksum.sum_on`).
+            """
+
+        @staticmethod
+        def decode(data: bytes, offset: int, end: int) -> Any:
             """Read the header at `offset`; at least SIZE bytes must be there, none past `end` is read."""
 
     def __init_subclass__(
@@ -130,12 +141,16 @@ class Header:
             LINKTYPES[linktype] = cls
         for value in first_byte:
             cls.variants[value] = cls
-        made = compile_table(cls.fields, _store, cls._reject)
+        made = compile_table(cls.fields, cls, cls._reject)
         cls.__init__ = made["__init__"]  # type: ignore[method-assign]
         cls.pack = made["pack"]  # type: ignore[method-assign]
-        cls.decode = classmethod(made["decode"])  # type: ignore[assignment,method-assign]
+        if "seal" in made:
+            cls.seal = made["seal"]  # type: ignore[method-assign]
+        cls.decode = staticmethod(made["decode"])  # type: ignore[method-assign]
+        cls._raw = {row.name: made[f"raw_{row.name}"] for row in cls.fields}
         for row in cls.fields:
-            setattr(cls, row.name, property(made[f"get_{row.name}"], doc=f"{row.meaning} ({row.source})"))
+            doc = f"{row.meaning} ({row.source})"
+            setattr(cls, row.name, property(made[f"get_{row.name}"], _refuse(row.name), _refuse(row.name), doc))
 
     def build(self, payload: bytes, above: Header | None = None, network: Header | None = None) -> bytes:
         """The header's bytes in front of `payload`, with all that is None worked out.
@@ -171,8 +186,11 @@ class Header:
         """The tail taken apart, for `explain`; empty if it is opaque."""
         return []
 
-    def pseudo_header(self, protocol: int, length: int) -> bytes:
-        """What an IP header contributes to the checksum above it; others have none."""
+    def pseudo_sum(self, protocol: int, length: int) -> int:
+        """What an IP header contributes to the checksum above it (see `checksum.sum_on`); others have none.
+
+        `length` is the upper layer's, header and payload, in bytes. Raises WireError for one that does not fit.
+        """
         raise WireError(f"{type(self).__name__} has no pseudo header")
 
     def rerouted(self, network: Header) -> Header:
@@ -195,7 +213,7 @@ class Header:
 
     def raw(self, name: str) -> Any:
         """A field's value as stored: addresses as packed bytes, everything else as the attribute gives it."""
-        return self._values[self._index[name]]
+        return self._raw[name](self)
 
     @classmethod
     def index_of(cls, name: str) -> int:
@@ -207,7 +225,7 @@ class Header:
         unknown = changes.keys() - self._index.keys()
         if unknown:
             raise WireError(f"{type(self).__name__} has no field {min(unknown)}")
-        return type(self)(**{**dict(zip(self._index, self._values, strict=True)), **changes})
+        return type(self)(**{**{name: raw(self) for name, raw in self._raw.items()}, **changes})
 
     def recompute(self) -> Self:
         """A copy whose length, checksum, offset and type fields are None again, to be computed on build."""
@@ -216,16 +234,15 @@ class Header:
     @classmethod
     def _reject(cls, header: Header, given: dict[str, Any]) -> WireError:
         for row in type(header).fields:
-            value = given[row.name]
+            value = given[row.name] if row.name in given else header.raw(row.name)
             complaint = _complaint(row, value)
             if complaint:
                 return WireError(f"{type(header).__name__} {row.name}: {complaint}")
         return WireError(f"{type(header).__name__}: values don't fit: {given}")
 
     def __truediv__(self, other: Header | Packet | bytes) -> Packet:
-        from rawproto.wire.packet import Packet  # noqa: PLC0415 - a packet is made of headers, so it imports this
-
-        return Packet((self,)) / other
+        import_module("rawproto.wire.packet")  # it puts its own function here
+        return self / other
 
     def __rtruediv__(self, other: bytes) -> Packet:
         raise WireError(f"{type(self).__name__} can't follow a payload of {len(other)} bytes")
@@ -244,27 +261,27 @@ class Header:
     def __repr__(self) -> str:
         given = (
             f"{row.name}={None if value is None else row.show(value)}"
-            for row, value in zip(self.fields, self._values, strict=True)
+            for row, value in ((row, self.raw(row.name)) for row in self.fields)
             if value != row.default
         )
         return f"{type(self).__name__}({', '.join(given)})"
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"a {type(self).__name__} can't be changed: use replace({name}=...)")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"a {type(self).__name__} can't be changed")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self._values)
 
 
-_store = vars(Header)["_values"].__set__
+def _refuse(name: str) -> Callable[..., None]:
+    """What happens to whoever tries to change a field."""
+
+    def refuse(header: Header, value: object = None) -> None:
+        raise AttributeError(f"a {type(header).__name__} can't be changed: use replace({name}=...)")
+
+    return refuse
 
 
 def _restore(kind: type[Header], values: tuple[Any, ...]) -> Header:
     header = object.__new__(kind)
-    _store(header, values)
+    header._values = values
     return header
 
 

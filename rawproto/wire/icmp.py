@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rawproto.wire.checksum import internet_checksum, patch
+from rawproto.wire.checksum import internet_checksum, patch, sum_on
 from rawproto.wire.field import computed, field
 from rawproto.wire.header import Header
 
@@ -50,7 +50,7 @@ class ICMP(Header, ip_protocol=1, source="RFC 792"):
     def build(self, payload: bytes, above: Header | None = None, network: Header | None = None) -> bytes:
         """Fill in the checksum."""
         header = self.pack()
-        return patch(header, 2, internet_checksum(header, payload)) if self._values[2] is None else header
+        return patch(header, 2, internet_checksum(header, payload)) if self.checksum is None else header
 
     def verify(self, data: bytes, network: Header | None) -> bool | None:
         """The sum over the message."""
@@ -77,6 +77,7 @@ class ICMPv6(Header, ip_protocol=58, source="RFC 4443 §2.1"):
     """The first four bytes of every ICMPv6 message. Without an IPv6 header below, a checksum of None gives 0."""
 
     __slots__ = ()
+    needs_network = True
     type_names: ClassVar[dict[int, str]] = ICMPV6_TYPES
     type: int = field(8, 128, "kind of message", "RFC 4443 §2.1", names=ICMPV6_TYPES)
     code: int = field(8, 0, "kind within the type", "RFC 4443 §2.1")
@@ -85,16 +86,16 @@ class ICMPv6(Header, ip_protocol=58, source="RFC 4443 §2.1"):
     def build(self, payload: bytes, above: Header | None = None, network: Header | None = None) -> bytes:
         """Fill in the checksum."""
         header = self.pack()
-        if self._values[2] is not None or network is None:
+        if self.checksum is not None or network is None:
             return header
-        pseudo = network.pseudo_header(58, len(header) + len(payload))
-        return patch(header, 2, internet_checksum(pseudo, header, payload))
+        data = header + payload
+        return patch(header, 2, sum_on(network.pseudo_sum(58, len(data)), data))
 
     def verify(self, data: bytes, network: Header | None) -> bool | None:
         """The sum over pseudo header and message."""
         if network is None:
             return None
-        return internet_checksum(network.pseudo_header(58, len(data)), data) == 0
+        return sum_on(network.pseudo_sum(58, len(data)), data) == 0
 
 
 class ICMPv6Echo(ICMPv6, first_byte=(128, 129), source="RFC 4443 §4"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rawproto.wire.checksum import pseudo_header
 from rawproto.wire.field import Address, computed, field, ipv6_address
 from rawproto.wire.frame import LinkType
 from rawproto.wire.header import IP_PROTOCOLS, Broken, Header
@@ -40,18 +39,19 @@ class IPv6(Header, ethertype=0x86DD, ip_protocol=41, source="RFC 8200 §3"):
 
     def payload_end(self, offset: int) -> int | None:
         """By the payload length."""
-        end: int = offset + 40 + self._values[4]
+        end: int = offset + 40 + self._values[1]
         return end
 
     def above(self, data: bytes, offset: int, end: int) -> type[Header] | None:
         """By the next header."""
-        return IP_PROTOCOLS.get(self._values[5]) if self._values[0] == 6 else None
+        return IP_PROTOCOLS.get(self._values[2]) if self._values[0] >> 28 == 6 else None
 
     def broken_rules(self) -> Iterator[Broken]:
         """The version."""
         if self.version != 6:
             yield Broken("version", "version", f"version is {self.version}, not 6")
 
-    def pseudo_header(self, protocol: int, length: int) -> bytes:
+    def pseudo_sum(self, protocol: int, length: int) -> int:
         """RFC 8200 §8.1: source, destination, the upper layer's `length` in bytes, `protocol`."""
-        return pseudo_header(self._values[7], self._values[8], protocol, length)
+        values = self._values
+        return int.from_bytes(values[4] + values[5]) + protocol + length

@@ -68,7 +68,7 @@ class NeighborMessage(ICMPv6):
     __slots__ = ()
 
     def _items(self) -> Iterator[Item]:
-        return walk(self._values[-1], unit=8)
+        return walk(self.options, unit=8)
 
     @property
     def parsed_options(self) -> tuple[NeighborOption, ...]:

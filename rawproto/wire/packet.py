@@ -18,6 +18,7 @@ from rawproto.errors import WireError
 
 # Imported so that they register themselves for what lies below them.
 from rawproto.wire import arp, neighbor, tcp, udp  # noqa: F401
+from rawproto.wire.assemble import assemble
 from rawproto.wire.dissect import (
     ChecksumVerdict,
     Layout,
@@ -26,30 +27,39 @@ from rawproto.wire.dissect import (
     dissect,
     first_header,
     lay_out,
+    network_below,
     verdicts,
 )
 from rawproto.wire.explain import explain_layout
 from rawproto.wire.frame import ChecksumStatus, Frame, LinkType
 from rawproto.wire.header import Header
+from rawproto.wire.locate import NOWHERE, Spots, locate
 from rawproto.wire.summary import summary_of
 
 __all__ = ["ChecksumVerdict", "Packet", "Problem"]
 
 H = TypeVar("H", bound=Header)
+ETHERNET = LinkType.ETHERNET
+TAG_AT = 12
+"""Where a VLAN tag stands: behind the two MAC addresses."""
+UNKNOWN = ChecksumStatus.UNKNOWN
+WHOLE = 1 << 20
+"""A length that is more than any packet has."""
+_new = object.__new__
 
 
 class Packet:
-    """An immutable stack of headers with a payload. Composed with `/`, or parsed from bytes."""
+    """An immutable stack of headers with a payload. Composed with `/`, or parsed from bytes.
 
-    # Class-wide defaults: making a packet stores three names, not eight.
-    _layers: tuple[Header, ...] | None
+    Two packets are equal if their bytes are, and the kind of link that these are for.
+    """
+
+    __slots__ = ("_layers", "_layout", "_linktype", "_payload", "_trailer")
+    _layers: tuple[Header, ...]
     _payload: bytes
-    _trailer: bytes = b""
-    _linktype: LinkType | None = None
-    _layout: Layout | None = None
-    _data: bytes | None = None
-    _wire_length: int = 0
-    _checksum: ChecksumStatus = ChecksumStatus.UNKNOWN
+    _trailer: bytes
+    _linktype: LinkType | None
+    _layout: Layout | None
 
     def __init__(
         self,
@@ -63,20 +73,29 @@ class Packet:
         self._payload = payload
         self._trailer = trailer
         self._linktype = linktype
+        self._layout = None
 
-    @classmethod
-    def parse(cls, data: Frame | bytes | bytearray | memoryview, linktype: LinkType = LinkType.ETHERNET) -> Packet:
+    @staticmethod
+    def parse(data: Frame | bytes | bytearray | memoryview, linktype: LinkType = LinkType.ETHERNET) -> Packet:
         """Read a frame, or bytes of `linktype`. Never raises for what the bytes hold.
 
-        A frame's own link type counts, and its original length and checksum status are taken into account.
+        A frame's own link type counts, and its original length and checksum status are taken into account. A VLAN
+        tag that stands beside it goes back to where it was.
         """
-        packet = object.__new__(cls)
-        packet._layers = None
-        if isinstance(data, Frame):
-            packet._data = data.data
-            packet._wire_length = data.original_length or 0
-            packet._linktype = data.linktype
-            packet._checksum = data.checksum
+        packet = _new(Parsed)
+        packet._checksum = UNKNOWN
+        packet._wire_length = 0
+        packet._layout = packet._spots = None
+        packet._found = {}
+        if type(data) is bytes:
+            packet._data = data
+            packet._linktype = linktype
+        elif isinstance(data, Frame):
+            packet._data, _, packet._linktype, _, _, length, tci, packet._checksum, _ = data
+            if length is not None:
+                packet._wire_length = length
+            if tci is not None:
+                packet._put_back(tci)
         else:
             packet._data = bytes(data)
             packet._linktype = linktype
@@ -85,27 +104,21 @@ class Packet:
     @property
     def layers(self) -> tuple[Header, ...]:
         """The headers, lowest first."""
-        return self.layout.layers if self._layers is None else self._layers
+        return self._layers
 
     @property
     def payload(self) -> bytes:
         """What follows the last header, as far as the lengths go."""
-        if self._data is None:
-            return self._payload
-        layout = self.layout
-        return layout.data[layout.payload_start : layout.payload_end]
+        return self._payload
 
     @property
     def trailer(self) -> bytes:
         """What follows the payload: Ethernet padding, or bytes that no length field counts."""
-        if self._data is None:
-            return self._trailer
-        layout = self.layout
-        return layout.data[max(layout.payload_start, layout.payload_end) :]
+        return self._trailer
 
     @property
     def linktype(self) -> LinkType:
-        """What the first header is, as captures number it. USER0 (bare datagrams) unless it is Ethernet or IP."""
+        """What the first header is, as captures number it; USER0 (bare datagrams) if no link begins with it."""
         if self._linktype is not None:
             return self._linktype
         number = self.layers[0].link_number if self.layers else None
@@ -115,27 +128,20 @@ class Packet:
     def layout(self) -> Layout:
         """Where each header lies in the bytes; its headers have all fields worked out."""
         if self._layout is None:
-            if self._data is not None:
-                first = first_header(self._linktype or 0, self._data)
-                self._layout = dissect(self._data, self._wire_length, first)
-                self._layers = self._layout.layers
-            else:
-                sizes: list[int] = []
-                data = self._build(sizes)
-                self._layout = lay_out(data, self.layers, sizes, len(self._trailer))
+            sizes: list[int] = []
+            data = self._build(sizes)
+            self._layout = lay_out(data, self._layers, sizes, len(self._trailer))
         return self._layout
 
     @property
     def problems(self) -> tuple[Problem, ...]:
         """What a parser finds wrong with the bytes; empty for a good packet."""
-        if self._data is None:
-            return Packet.parse(bytes(self), self.linktype).problems
-        return (*self.layout.problems, *broken_rules(self.layout))
+        return Packet.parse(bytes(self), self.linktype).problems
 
     @property
     def checksums(self) -> dict[str, ChecksumVerdict]:
         """For each layer that has one, by name ("IPv4", "TCP", "RDT"): ok, bad, offloaded or unverifiable."""
-        return verdicts(self.layout, self._checksum)
+        return verdicts(self.layout, UNKNOWN)
 
     @property
     def quoted(self) -> Packet | None:
@@ -143,10 +149,9 @@ class Packet:
         for at, header in enumerate(self.layers):
             if header.quotes:
                 layout = self.layout
-                wire_length = layout.ends[at] - layout.payload_start
-                data = self.payload[: header.quoted_length(wire_length)]
-                # What is missing was left out by the sender of the error: as much as nothing is known to be wrong.
-                return Packet.parse(Frame(data, linktype=LinkType.RAW, original_length=0xFFFFF))
+                length = header.quoted_length(layout.ends[at] - layout.payload_start)
+                # The sender of the error has left out the rest: as with a capture, nothing is known to be wrong.
+                return Packet.parse(Frame(self.payload[:length], 0, LinkType.RAW, original_length=WHOLE))
         return None
 
     @property
@@ -192,10 +197,10 @@ class Packet:
 
     def get(self, layer: type[H]) -> H | None:
         """The first header of this class, or None."""
-        for header in self._layers or self.layers:
-            if isinstance(header, layer):
-                return header
-        return None
+        try:
+            return self[layer]
+        except KeyError:
+            return None
 
     def explain(self) -> str:
         """An annotated hex dump: for each field its bytes, name, value, meaning and source."""
@@ -205,47 +210,33 @@ class Packet:
         """One line, much as tcpdump prints it."""
         return summary_of(self.layers, self.payload)
 
-    def _stacked(self, layers: tuple[Header, ...], payload: bytes) -> Packet:
-        packet = object.__new__(Packet)
-        packet._layers = layers
-        packet._payload = payload
-        if self._trailer or self._data is not None:
-            packet._trailer = self.trailer
-        if self._linktype is not None:
-            packet._linktype = self._linktype
-        return packet
-
     def _find(self, layer: type[Header]) -> int | None:
         return next((at for at, header in enumerate(self.layers) if isinstance(header, layer)), None)
 
     def _build(self, sizes: list[int] | None = None) -> bytes:
         """The packet's bytes, from the last header to the first; `sizes` gets each header's length, in order."""
         data = self._payload
-        networks: list[Header | None] = []
-        network: Header | None = None
-        for header in self.layers:
-            networks.append(network)
-            if header.has_pseudo_header:
-                network = header
-            elif header.reroutes and network is not None:
-                network = header.rerouted(network)
+        layers = self._layers
+        at = len(layers)
         above: Header | None = None
-        for header in reversed(self.layers):
-            part = header.build(data, above, networks.pop())
+        for header in layers[::-1]:
+            at -= 1
+            network = network_below(layers, at) if header.needs_network else None
+            part = header.build(data, above, network)
             data = part + data
             above = header
             if sizes is not None:
                 sizes.insert(0, len(part))
-        return data + self._trailer
+        return data + self._trailer if self._trailer else data
 
     def __getitem__(self, layer: type[H]) -> H:
-        header = self.get(layer)
-        if header is None:
-            raise KeyError(layer.__name__)
-        return header
+        for header in self.layers:
+            if isinstance(header, layer):
+                return header
+        raise KeyError(layer.__name__)
 
     def __contains__(self, layer: object) -> bool:
-        return isinstance(layer, type) and self._find(layer) is not None
+        return isinstance(layer, type) and self.get(layer) is not None
 
     def __iter__(self) -> Iterator[Header]:
         return iter(self.layers)
@@ -257,26 +248,37 @@ class Packet:
         return True
 
     def __bytes__(self) -> bytes:
-        return self._build() if self._data is None else self._data
+        data = assemble(self._layers, self._payload)
+        return self._build() if data is None else data + self._trailer
 
     def __truediv__(self, other: Header | Packet | bytes) -> Packet:
+        packet = _new(Packet)
+        packet._linktype = self._linktype
+        packet._layout = None
         if isinstance(other, (bytes, bytearray, memoryview)):
-            return self._stacked(self.layers, self.payload + other)
-        if not isinstance(other, (Header, Packet)):
-            raise WireError(f"{other!r} is neither a header, a packet nor bytes")
-        if self.payload or self.trailer:
-            raise WireError(f"{type(other).__name__} can't follow a payload of {len(self.payload)} bytes")
+            packet._layers = self._layers
+            packet._payload = self._payload + other if self._payload else bytes(other)
+            packet._trailer = self._trailer
+            return packet
+        if self._payload or self._trailer:
+            raise WireError(f"{type(other).__name__} can't follow a payload of {len(self._payload)} bytes")
         if isinstance(other, Header):
-            return self._stacked((*self.layers, other), b"")
-        return Packet(self.layers + other.layers, other.payload, trailer=other.trailer)
+            packet._layers = self._layers + (other,)  # noqa: RUF005 - faster than unpacking
+            packet._payload = packet._trailer = b""
+            return packet
+        if not isinstance(other, Packet):
+            raise WireError(f"{other!r} is neither a header, a packet nor bytes")
+        packet._layers = self._layers + other.layers
+        packet._payload, packet._trailer = other.payload, other.trailer
+        return packet
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Packet):
             return NotImplemented
-        return (self.layers, self.payload, self.trailer) == (other.layers, other.payload, other.trailer)
+        return bytes(self) == bytes(other) and self.linktype == other.linktype
 
     def __hash__(self) -> int:
-        return hash((self.layers, self.payload, self.trailer))
+        return hash(bytes(self))
 
     def __repr__(self) -> str:
         parts = [repr(header) for header in self.layers]
@@ -286,3 +288,99 @@ class Packet:
             extra = f", trailer={self.trailer!r}" if self.trailer else ""
             return f"Packet(({', '.join(parts)},), {self.payload!r}{extra})"
         return " / ".join([*parts, *([repr(self.payload)] if self.payload else [])])
+
+
+class Parsed(Packet):
+    """A packet that is read from bytes, and no further than somebody asks."""
+
+    __slots__ = ("_checksum", "_data", "_end", "_found", "_spots", "_wire_length")
+    _data: bytes
+    _linktype: LinkType
+    _wire_length: int
+    """Bytes on the wire; 0 if they are all here."""
+    _checksum: ChecksumStatus
+    _spots: Spots | None
+    """What `locate` has found."""
+    _end: int
+    _found: dict[type[Header], Header]
+    """The headers that were asked for one by one."""
+
+    def _put_back(self, tci: int) -> None:
+        """Give an Ethernet frame the VLAN tag that the kernel took out of it."""
+        data = self._data
+        if self._linktype == ETHERNET and len(data) >= TAG_AT:
+            self._data = b"".join((data[:TAG_AT], b"\x81\x00", tci.to_bytes(2), data[TAG_AT:]))
+            self._wire_length += 4 if self._wire_length else 0
+
+    @property
+    def layers(self) -> tuple[Header, ...]:
+        """The headers, lowest first."""
+        return self.layout.layers
+
+    @property
+    def payload(self) -> bytes:
+        """What follows the last header, as far as the lengths go."""
+        layout = self.layout
+        return layout.data[layout.payload_start : layout.payload_end]
+
+    @property
+    def trailer(self) -> bytes:
+        """What follows the payload: Ethernet padding, or bytes that no length field counts."""
+        layout = self.layout
+        return layout.data[max(layout.payload_start, layout.payload_end) :]
+
+    @property
+    def layout(self) -> Layout:
+        """Where each header lies in the bytes."""
+        if self._layout is None:
+            first = first_header(self._linktype, self._data)
+            self._layout = dissect(self._data, self._wire_length, first)
+        return self._layout
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong with the bytes; empty for a good packet."""
+        return (*self.layout.problems, *broken_rules(self.layout))
+
+    @property
+    def checksums(self) -> dict[str, ChecksumVerdict]:
+        """For each layer that has one, by name ("IPv4", "TCP", "RDT"): ok, bad, offloaded or unverifiable."""
+        return verdicts(self.layout, self._checksum)
+
+    def __getitem__(self, layer: type[H]) -> H:
+        header = self._found.get(layer)
+        if header is not None:
+            return header  # type: ignore[return-value]
+        spots = self._spots
+        if spots is None:
+            spots, self._end = locate(self._data) if self._linktype is ETHERNET else NOWHERE
+            self._spots = spots
+        spot = spots.get(layer)
+        if spot is None:  # not a plain frame, or not this layer: go from header to header
+            header = Packet.__getitem__(self, layer)
+        else:
+            decode, offset = spot
+            header = decode(self._data, offset, self._end)
+        self._found[layer] = header
+        return header  # type: ignore[return-value]
+
+    def __bytes__(self) -> bytes:
+        return self._data
+
+    def __truediv__(self, other: Header | Packet | bytes) -> Packet:
+        return Packet(self.layers, self.payload, trailer=self.trailer, linktype=self._linktype) / other
+
+
+def stack(header: Header, other: Header | Packet | bytes) -> Packet:
+    """`header / other`: a packet is made of headers, so these can't know how."""
+    packet = _new(Packet)
+    packet._layers = (header,)
+    packet._payload = packet._trailer = b""
+    packet._linktype = packet._layout = None
+    if isinstance(other, Header):
+        packet._layers = (header, other)
+        return packet
+    return packet / other
+
+
+Header.__truediv__ = stack  # type: ignore[method-assign]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import IntFlag
 
-from rawproto.wire.checksum import internet_checksum, patch
+from rawproto.wire.checksum import sum_on
 from rawproto.wire.field import Octets, computed, field, tail
 from rawproto.wire.header import Broken, Header, TailRow
+from rawproto.wire.names import PORT_NAMES
 from rawproto.wire.tcp_options import (
+    TCP_OPTIONS,
     MaximumSegmentSize,
     SelectiveAck,
     TCPOption,
@@ -16,7 +18,6 @@ from rawproto.wire.tcp_options import (
     WindowScale,
     parse_options,
 )
-from rawproto.wire.tlv import walk
 
 __all__ = ["TCP", "TCPFlags"]
 
@@ -43,9 +44,10 @@ class TCP(Header, ip_protocol=6, source="RFC 9293 §3.1"):
     """
 
     __slots__ = ()
+    needs_network = True
     offloadable = True
-    sport: int = field(16, 0, "source port", "RFC 9293 §3.1")
-    dport: int = field(16, 0, "destination port", "RFC 9293 §3.1")
+    sport: int = field(16, 0, "source port", "RFC 9293 §3.1", names=PORT_NAMES)
+    dport: int = field(16, 0, "destination port", "RFC 9293 §3.1", names=PORT_NAMES)
     seq: int = field(32, 0, "sequence number of the first byte", "RFC 9293 §3.1")
     ack: int = field(32, 0, "next sequence number expected", "RFC 9293 §3.1")
     data_offset: int | None = computed(4, "header length in 32-bit words", "RFC 9293 §3.1")
@@ -58,33 +60,29 @@ class TCP(Header, ip_protocol=6, source="RFC 9293 §3.1"):
 
     def build(self, payload: bytes, above: Header | None = None, network: Header | None = None) -> bytes:
         """Fill in data offset and checksum."""
-        header = self.pack()
-        if self._values[8] is not None or network is None:
-            return header
-        pseudo = network.pseudo_header(6, len(header) + len(payload))
-        return patch(header, 16, internet_checksum(pseudo, header, payload))
+        values = self._values
+        if values[7] is not None or network is None:
+            return self.pack()
+        length = 20 + len(values[9])
+        if values[4] < 0:  # the options are padded
+            length += -length & 3
+        return self.seal(network.pseudo_sum(6, length + len(payload)), payload)
 
     def broken_rules(self) -> Iterator[Broken]:
         """The data offset, and whether the options can be read."""
-        if self._values[4] < 5:
-            yield Broken("data_offset", "minimum", f"data_offset is {self._values[4]} words, 5 at least")
-        for item in walk(self.options, ends=(0,), singles=(1,)):
-            if item.error:
-                yield Broken("options", "option", f"option {item.kind} at byte {item.offset}: {item.error}")
+        if (self.data_offset or 0) < 5:
+            yield Broken("data_offset", "minimum", f"data_offset is {self.data_offset} words, 5 at least")
+        yield from TCP_OPTIONS.broken(self.options)
 
     def verify(self, data: bytes, network: Header | None) -> bool | None:
         """The sum over pseudo header and segment."""
         if network is None:
             return None
-        return internet_checksum(network.pseudo_header(6, len(data)), data) == 0
+        return sum_on(network.pseudo_sum(6, len(data)), data) == 0
 
     def tail_rows(self) -> list[TailRow]:
         """One row an option."""
-        items = walk(self.options, ends=(0,), singles=(1,))
-        return [
-            TailRow(item.offset, item.length, name, value, source)
-            for item, (name, value, source) in ((item, TCPOption.describe(item)) for item in items)
-        ]
+        return TCP_OPTIONS.rows(self.options)
 
     @property
     def parsed_options(self) -> tuple[TCPOption, ...]:

@@ -1,4 +1,4 @@
-"""Walks options of the form type, length, value, as TCP, RDT and neighbour discovery have them."""
+"""Walks options of the form type, length, value, as TCP, IP, RDT and neighbour discovery have them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ class Item(NamedTuple):
     error: str = ""
 
 
-def walk(data: bytes, *, ends: tuple[int, ...] = (), singles: tuple[int, ...] = (), unit: int = 1) -> Iterator[Item]:
+def walk(
+    data: bytes, *, ends: tuple[int, ...] = (), singles: tuple[int, ...] = (), unit: int = 1, extra: int = 0
+) -> Iterator[Item]:
     """The options in `data`, in order. Never raises; malformed bytes give one last Item with an error.
 
     Types in `singles` are one byte without a length, so are those in `ends`, after which the rest is padding. The
-    length
-    counts the whole option in units of `unit` bytes.
+    length counts the option in units of `unit` bytes, all but `extra` of its bytes (2 in IPv6: type and length).
     """
     at = 0
     while at < len(data):
@@ -37,7 +38,7 @@ def walk(data: bytes, *, ends: tuple[int, ...] = (), singles: tuple[int, ...] = 
             yield Item(kind, b"", at, 1)
             at += 1
             continue
-        length = data[at + 1] * unit if at + 1 < len(data) else 0
+        length = data[at + 1] * unit + extra if at + 1 < len(data) else 0
         if length < 2 or at + length > len(data):
             left = len(data) - at
             error = "no length byte" if left == 1 else f"length {length} with {left} bytes left"

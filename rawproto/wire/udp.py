@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rawproto.wire.checksum import internet_checksum, patch
+from rawproto.wire.checksum import sum_on
 from rawproto.wire.field import computed, field
 from rawproto.wire.header import IP_PROTOCOLS, Broken, Header
+from rawproto.wire.names import PORT_NAMES
 from rawproto.wire.rdt_format import IP_PROTOCOL as RDT_PROTOCOL
 from rawproto.wire.rdt_format import RDT_UDP_PORT, VERSION
 
@@ -17,20 +18,21 @@ class UDP(Header, ip_protocol=17, source="RFC 768"):
     """A UDP header, 8 bytes. A checksum of 0 means that there is none; without an IP header, None gives 0."""
 
     __slots__ = ()
+    needs_network = True
     offloadable = True
     length_field = "length"
-    sport: int = field(16, 0, "source port", "RFC 768 p1")
-    dport: int = field(16, 0, "destination port", "RFC 768 p2")
+    sport: int = field(16, 0, "source port", "RFC 768 p1", names=PORT_NAMES)
+    dport: int = field(16, 0, "destination port", "RFC 768 p2", names=PORT_NAMES)
     length: int | None = computed(16, "header and payload in bytes", "RFC 768 p2")
     checksum: int | None = computed(16, "over pseudo header, header and payload", "RFC 768 p2", base=16)
 
     def build(self, payload: bytes, above: Header | None = None, network: Header | None = None) -> bytes:
         """Fill in length and checksum; a sum of 0 is sent as 0xffff."""
         length = 8 + len(payload)
-        header = self.pack(length=length)
         if self._values[3] is not None or network is None:
-            return header
-        return patch(header, 6, internet_checksum(network.pseudo_header(17, length), header, payload) or 0xFFFF)
+            return self.pack(length=length)
+        header = self.seal(network.pseudo_sum(17, length), payload, length=length)
+        return header[:6] + b"\xff\xff" if header[6:] == b"\0\0" else header
 
     def payload_end(self, offset: int) -> int | None:
         """By the length; one below 8 says nothing (0 is what segmentation offload or a jumbogram leaves)."""
@@ -53,4 +55,4 @@ class UDP(Header, ip_protocol=17, source="RFC 768"):
         """The sum; None if the sender left it out."""
         if network is None or (self._values[3] == 0 and network.raw("version") == 4):
             return None
-        return internet_checksum(network.pseudo_header(17, len(data)), data) == 0 and self._values[3] != 0
+        return sum_on(network.pseudo_sum(17, len(data)), data) == 0 and self._values[3] != 0

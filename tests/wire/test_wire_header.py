@@ -122,8 +122,10 @@ def test_headers_are_immutable() -> None:
     header = IPv4()
     with pytest.raises(AttributeError, match="replace"):
         header.ttl = 3  # type: ignore[misc]
+    with pytest.raises(AttributeError, match="can't be changed"):
+        del header.ttl
     with pytest.raises(AttributeError):
-        del header._values
+        header.tll = 3  # type: ignore[attr-defined]
     assert header.replace(ttl=3).ttl == 3
     assert header.ttl == 64
     with pytest.raises(WireError, match="IPv4 has no field tll"):
