@@ -101,7 +101,7 @@ def dissect(data: bytes, wire_length: int, first: type[Header] | None) -> Layout
             problems.append(_too_short(kind, offset, end, wire_end))
             break
         if kind.variants:
-            variant = kind.variants.get(data[offset + kind.variant_at], kind)
+            variant = kind.variant_of(data, offset, end)
             if end - offset < variant.SIZE:
                 problems.append(_too_short(variant, offset, end, wire_end))
             else:

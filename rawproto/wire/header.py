@@ -152,6 +152,11 @@ class Header:
             doc = f"{row.meaning} ({row.source})"
             setattr(cls, row.name, property(made[f"get_{row.name}"], _refuse(row.name), _refuse(row.name), doc))
 
+    @classmethod
+    def variant_of(cls, data: bytes, offset: int, end: int) -> type[Header]:
+        """The class of the message at `offset`, of which SIZE bytes are here (asked if there are `variants`)."""
+        return cls.variants.get(data[offset + cls.variant_at], cls)
+
     def build(self, payload: bytes, above: Header | None = None, network: Header | None = None) -> bytes:
         """The header's bytes in front of `payload`, with all that is None worked out.
 

@@ -1,64 +1,76 @@
-"""Where the headers of a plain frame lie, found in one look instead of header by header.
+"""The headers of a plain frame, found and decoded in one look instead of header by header.
 
-Most frames are Ethernet, IPv4 without options or IPv6 without extension headers, and TCP or UDP. Whoever asks such
-a frame for its TCP header gets that header decoded and no other. This decides nothing of its own: what it answers is
-what `dissect` would find, and for every other frame, damaged ones too, it answers nothing.
+Most frames are Ethernet, IPv4 without options or IPv6 without extension headers, and TCP or UDP. To unpack both
+headers at once costs little more than to unpack one. This decides nothing of its own: what it answers is what
+`dissect` would find, and for every other frame, damaged ones too, it answers nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - it is a class
-from typing import TypeAlias
 
-from rawproto.wire.ethernet import Ethernet
 from rawproto.wire.header import Header
 from rawproto.wire.ipv4 import IPv4
 from rawproto.wire.ipv6 import IPv6
 from rawproto.wire.tcp import TCP
 from rawproto.wire.udp import UDP
 
-__all__ = ["NOWHERE", "Spots", "locate"]
+__all__ = ["locate"]
 
-Decode: TypeAlias = Callable[[bytes, int, int], Header]
-Spots: TypeAlias = Mapping[type[Header], tuple[Decode, int]]
-"""For each header what decodes it, and where it begins, in bytes from the start of the frame."""
-
-_probe = Struct(">12xHBxHHHxB").unpack_from
-"""EtherType, then of IPv4: version and IHL, total length, identification, flags and fragment offset, protocol. In an
-IPv6 header the fourth is the payload length, and the fifth begins with the next header."""
-NOWHERE: tuple[Spots, int] = {}, 0
-_UNKNOWN: tuple[Spots, int] = {}, 1 << 30
+_new = object.__new__
+_TCP, _UDP = "HHIIBBHHH0s", "HHHH"
+_IPV4, _IPV6 = ">12xHBBHHHBBH4s4s0s", ">12xHIHBB16s16s"
+_ipv4_tcp, _ipv4_udp = Struct(_IPV4 + _TCP).unpack_from, Struct(_IPV4 + _UDP).unpack_from
+_ipv6_tcp, _ipv6_udp = Struct(_IPV6 + _TCP).unpack_from, Struct(_IPV6 + _UDP).unpack_from
 
 
-def _stack(network: type[Header], transport: type[Header]) -> tuple[Spots, int]:
-    """Where these headers are, and the least that the lengths must leave room for."""
-    behind = Ethernet.SIZE + network.SIZE
-    spots: dict[type[Header], tuple[Decode, int]] = {
-        Ethernet: (Ethernet.decode, 0),
-        network: (network.decode, Ethernet.SIZE),
-        transport: (transport.decode, behind),
-    }
-    return spots, behind + transport.SIZE
-
-
-_IPV4 = {6: _stack(IPv4, TCP), 17: _stack(IPv4, UDP)}
-_IPV6 = {6: _stack(IPv6, TCP), 17: _stack(IPv6, UDP)}
-
-
-def locate(data: bytes) -> tuple[Spots, int]:
-    """The headers of the Ethernet frame `data`, and where the IP packet ends; no header if it is not a plain one."""
+def locate(data: bytes) -> dict[type[Header], Header]:
+    """The IP and transport header of the Ethernet frame `data`, by class; empty if it is not a plain one."""
     try:
-        ethertype, first, total, ident, fragment, protocol = _probe(data)
-    except StructError:
-        return NOWHERE
-    if ethertype == 0x0800 and first == 0x45 and not fragment & 0x3FFF:
-        spots, least = _IPV4.get(protocol, _UNKNOWN)
-        end = 14 + total
-    elif ethertype == 0x86DD and first >> 4 == 6:
-        spots, least = _IPV6.get(fragment >> 8, _UNKNOWN)
-        end = 54 + ident
+        if data[14] != 0x45:
+            return _locate_ipv6(data, data[20]) if data[14] >> 4 == 6 else {}
+        if data[23] == 6:
+            values = _ipv4_tcp(data)
+            end = 14 + values[3]
+            if values[0] == 0x0800 and not values[5] & 0x3FFF and 54 <= end <= len(data):
+                network = _new(IPv4)
+                network._values = values[1:12]
+                tcp = _new(TCP)
+                words = values[16] >> 4
+                tcp._values = values[12:] if words < 6 else (*values[12:21], data[54 : min(34 + words * 4, end)])
+                return {IPv4: network, TCP: tcp}
+        elif data[23] == 17:
+            values = _ipv4_udp(data)
+            if values[0] == 0x0800 and not values[5] & 0x3FFF and 42 <= 14 + values[3] <= len(data):
+                network = _new(IPv4)
+                network._values = values[1:12]
+                udp = _new(UDP)
+                udp._values = values[12:]
+                return {IPv4: network, UDP: udp}
+    except (IndexError, StructError):  # too short
+        pass
+    return {}
+
+
+def _locate_ipv6(data: bytes, next_header: int) -> dict[type[Header], Header]:
+    if next_header == 6:
+        values = _ipv6_tcp(data)
+        end, least = 54 + values[2], 74
+    elif next_header == 17:
+        values = _ipv6_udp(data)
+        end, least = 54 + values[2], 62
     else:
-        return NOWHERE
-    return (spots, end) if least <= end <= len(data) else NOWHERE
+        return {}
+    if values[0] != 0x86DD or not least <= end <= len(data):
+        return {}
+    network = _new(IPv6)
+    network._values = values[1:7]
+    if next_header == 17:
+        udp = _new(UDP)
+        udp._values = values[7:]
+        return {IPv6: network, UDP: udp}
+    tcp = _new(TCP)
+    words = values[11] >> 4
+    tcp._values = values[7:] if words < 6 else (*values[7:16], data[74 : min(54 + words * 4, end)])
+    return {IPv6: network, TCP: tcp}

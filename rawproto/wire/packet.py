@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from rawproto.errors import WireError
 
 # Imported so that they register themselves for what lies below them.
-from rawproto.wire import arp, neighbor, tcp, udp  # noqa: F401
+from rawproto.wire import arp, ipv6_routing, neighbor, tcp, udp  # noqa: F401
 from rawproto.wire.assemble import assemble
 from rawproto.wire.dissect import (
     ChecksumVerdict,
@@ -33,7 +33,7 @@ from rawproto.wire.dissect import (
 from rawproto.wire.explain import explain_layout
 from rawproto.wire.frame import ChecksumStatus, Frame, LinkType
 from rawproto.wire.header import Header
-from rawproto.wire.locate import NOWHERE, Spots, locate
+from rawproto.wire.locate import locate
 from rawproto.wire.summary import summary_of
 
 __all__ = ["ChecksumVerdict", "Packet", "Problem"]
@@ -85,8 +85,7 @@ class Packet:
         packet = _new(Parsed)
         packet._checksum = UNKNOWN
         packet._wire_length = 0
-        packet._layout = packet._spots = None
-        packet._found = {}
+        packet._layout = packet._found = None
         if type(data) is bytes:
             packet._data = data
             packet._linktype = linktype
@@ -293,17 +292,14 @@ class Packet:
 class Parsed(Packet):
     """A packet that is read from bytes, and no further than somebody asks."""
 
-    __slots__ = ("_checksum", "_data", "_end", "_found", "_spots", "_wire_length")
+    __slots__ = ("_checksum", "_data", "_found", "_wire_length")
     _data: bytes
     _linktype: LinkType
     _wire_length: int
     """Bytes on the wire; 0 if they are all here."""
     _checksum: ChecksumStatus
-    _spots: Spots | None
-    """What `locate` has found."""
-    _end: int
-    _found: dict[type[Header], Header]
-    """The headers that were asked for one by one."""
+    _found: dict[type[Header], Header] | None
+    """Headers by the class that they were asked by."""
 
     def _put_back(self, tci: int) -> None:
         """Give an Ethernet frame the VLAN tag that the kernel took out of it."""
@@ -348,20 +344,12 @@ class Parsed(Packet):
         return verdicts(self.layout, self._checksum)
 
     def __getitem__(self, layer: type[H]) -> H:
-        header = self._found.get(layer)
-        if header is not None:
-            return header  # type: ignore[return-value]
-        spots = self._spots
-        if spots is None:
-            spots, self._end = locate(self._data) if self._linktype is ETHERNET else NOWHERE
-            self._spots = spots
-        spot = spots.get(layer)
-        if spot is None:  # not a plain frame, or not this layer: go from header to header
-            header = Packet.__getitem__(self, layer)
-        else:
-            decode, offset = spot
-            header = decode(self._data, offset, self._end)
-        self._found[layer] = header
+        found = self._found
+        if found is None:
+            found = self._found = locate(self._data) if self._linktype is ETHERNET else {}
+        header = found.get(layer)
+        if header is None:  # not a plain frame, or not this layer: go from header to header
+            header = found[layer] = Packet.__getitem__(self, layer)
         return header  # type: ignore[return-value]
 
     def __bytes__(self) -> bytes:
