@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 
 from rawproto.wire.field import Field
 
-__all__ = ["compile_table", "place", "size_of", "source_of"]
+__all__ = ["compile_table", "place", "size_of", "source_of", "units_of"]
 
 LETTERS = {64: "Q", 32: "I", 16: "H", 8: "B"}
 
@@ -68,6 +68,12 @@ class Unit(NamedTuple):
         """How far to the left of the unit's end the field stands."""
         return sum(other.bits for other in self.rows[self.rows.index(row) + 1 :])
 
+    def taken(self, value: str, row: Field) -> str:
+        """The source of a field's part of the whole `value`."""
+        below = self.shift_of(row)
+        shifted = f"{value} >> {below}" if below else value
+        return shifted if row is self.rows[0] else f"{shifted} & {row.limit}"
+
 
 def place(table: Sequence[Field]) -> tuple[Field, ...]:
     """The table with each field's offset filled in."""
@@ -90,7 +96,7 @@ def compile_table(table: Sequence[Field], kind: type, reject: Callable[..., Exce
     `kind` is the class that they are for; `reject(header, given)` makes the exception for what does not fit.
     """
     tail = "0s" if table and table[-1].is_tail else ""
-    letters = "".join(unit.letters for unit in _units(table))
+    letters = "".join(unit.letters for unit in units_of(table))
     scope: dict[str, Any] = {
         "packer": Struct(f">{letters}").pack,
         "unpacker": Struct(f">{letters}{tail}").unpack_from,  # with an empty tail, which most headers have
@@ -114,7 +120,7 @@ def source_of(table: Sequence[Field]) -> str:
     return "\n".join([_init(table), _pack(table), *_seal(table), _decode(table), *_getters(table)])
 
 
-def _units(table: Sequence[Field]) -> list[Unit]:
+def units_of(table: Sequence[Field]) -> list[Unit]:
     """The fixed part, unit by unit."""
     units: list[Unit] = []
     run: list[Field] = []
@@ -149,7 +155,7 @@ def _init(table: Sequence[Field]) -> str:
             plain.setdefault(row.bits, []).append(row.name)
     checks += [f"({' | '.join(names)}) >> {bits}" for bits, names in plain.items()]
     given = ", ".join(f"{row.name!r}: {row.name}" for row in table)
-    values = [_value(unit) for unit in _units(table)] + [row.name for row in table if row.is_tail]
+    values = [_value(unit) for unit in units_of(table)] + [row.name for row in table if row.is_tail]
     lines += [
         f"  if {' or '.join(checks) or 'False'}: raise ValueError",
         f"  self._values = ({', '.join(values)},)",
@@ -192,7 +198,7 @@ def _seal(table: Sequence[Field]) -> list[str]:
     open_rows = [row for row in _open_rows(table) if row.name != "checksum"]
     lines = [f"def seal(self, number, payload{''.join(f', {row.name}=0' for row in open_rows)}):"]
     lines += _filled(table, open_rows)
-    units = _units(table)
+    units = units_of(table)
     at = next(number for number, unit in enumerate(units) if unit.rows[0].name == "checksum")
     names = [f"u{number}" for number in range(len(units))]
     tail = " + tail" if table[-1].is_tail else ""
@@ -221,7 +227,7 @@ def _open_rows(table: Sequence[Field]) -> list[Field]:
 def _filled(table: Sequence[Field], open_rows: Sequence[Field]) -> list[str]:
     """The units, with what is open put in."""
     size = size_of(table)
-    units = _units(table)
+    units = units_of(table)
     last = table[-1]
     words = last.words if last.is_tail else None
     names = [f"u{at}" for at in range(len(units))]
@@ -250,7 +256,7 @@ def _filled(table: Sequence[Field], open_rows: Sequence[Field]) -> list[str]:
 
 def _packed(table: Sequence[Field], open_rows: Sequence[Field]) -> list[str]:
     """The units as bytes."""
-    names = [f"u{at}" for at in range(len(_units(table)))]
+    names = [f"u{at}" for at in range(len(units_of(table)))]
     computed = ", ".join(f"{row.name!r}: {row.name}" for row in open_rows)
     return [
         " try:",
@@ -266,8 +272,9 @@ def _decode(table: Sequence[Field]) -> str:
     if last.is_tail:
         start = f"offset + {size_of(table)}"
         if last.words:
-            at, row, unit = next((n, r, u) for n, u in enumerate(_units(table)) for r in u.rows if r.name == last.words)
-            count = _taken(f"values[{at}]", unit, row)
+            places = ((at, unit, row) for at, unit in enumerate(units_of(table)) for row in unit.rows)
+            at, unit, row = next(place for place in places if place[2].name == last.words)
+            count = unit.taken(f"values[{at}]", row)
             more = (size_of(table) - last.extra) // last.unit  # a header with a tail counts more than that
             lines += [
                 f" if ({count}) > {more}:",
@@ -281,27 +288,20 @@ def _decode(table: Sequence[Field]) -> str:
     return "\n".join(lines)
 
 
-def _taken(value: str, unit: Unit, row: Field) -> str:
-    """The field's part of a whole unit."""
-    below = unit.shift_of(row)
-    shifted = f"{value} >> {below}" if below else value
-    return shifted if row is unit.rows[0] else f"{shifted} & {row.limit}"
-
-
 def _getters(table: Sequence[Field]) -> list[str]:
     lines = []
-    for at, unit in enumerate(_units(table)):
+    for at, unit in enumerate(units_of(table)):
         for row in unit.rows:
             value = f"self._values[{at}]"
             if unit.is_bytes and not row.pack:
-                value = _taken(f"from_bytes({value})", unit, row)
+                value = unit.taken(f"from_bytes({value})", row)
             elif unit.open_row is row:
-                value = f"None if {value} < 0 else {_taken(value, unit, row)}"
+                value = f"None if {value} < 0 else {unit.taken(value, row)}"
             elif unit.open_row:
                 whole = f"({value} if {value} >= 0 else ~{value})"
-                value = _taken(whole, unit, row)
+                value = unit.taken(whole, row)
             elif len(unit.rows) > 1:
-                value = _taken(value, unit, row)
+                value = unit.taken(value, row)
             lines += _getter(row, value)
     return lines + (_getter(table[-1], "self._values[-1]") if table[-1].is_tail else [])
 

@@ -12,12 +12,12 @@ packet.layers, packet.payload, packet.trailer, packet.problems, packet.checksums
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rawproto.errors import WireError
 
 # Imported so that they register themselves for what lies below them.
-from rawproto.wire import arp, ipv6_routing, neighbor, tcp, udp  # noqa: F401
+from rawproto.wire import arp, cooked, ipv6_routing, loopback, neighbor, tcp, udp  # noqa: F401
 from rawproto.wire.assemble import assemble
 from rawproto.wire.dissect import (
     ChecksumVerdict,
@@ -35,6 +35,9 @@ from rawproto.wire.frame import ChecksumStatus, Frame, LinkType
 from rawproto.wire.header import Header
 from rawproto.wire.locate import locate
 from rawproto.wire.summary import summary_of
+
+if TYPE_CHECKING:
+    from rawproto.wire.template import Template
 
 __all__ = ["ChecksumVerdict", "Packet", "Problem"]
 
@@ -205,9 +208,24 @@ class Packet:
         """An annotated hex dump: for each field its bytes, name, value, meaning and source."""
         return explain_layout(self.layout, self.checksums, self.problems)
 
+    def _repr_html_(self) -> str:
+        from rawproto.wire.html import explain_html  # noqa: PLC0415 - it shows packets, so it imports this
+
+        return explain_html(self)
+
     def summary(self) -> str:
         """One line, much as tcpdump prints it."""
         return summary_of(self.layers, self.payload)
+
+    def template(self, *fields: str) -> Template:
+        """A compiled template that gives this packet with other values in `fields`, checksums put right.
+
+        Fields are named "ipv4.id", "tcp.sport", "ipv4#2.ttl" for a layer's second header, "payload[4:8]". Raises
+        WireError for a name that the packet does not have.
+        """
+        from rawproto.wire.template import template  # noqa: PLC0415 - it is made of packets, so it imports this
+
+        return template(self, *fields)
 
     def _find(self, layer: type[Header]) -> int | None:
         return next((at for at, header in enumerate(self.layers) if isinstance(header, layer)), None)

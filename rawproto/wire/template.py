@@ -186,7 +186,9 @@ def _resolve(packet: Packet, name: str) -> Slot:
         return _slice(match, slot, len(header.raw(row.name)))
     if match["start"] is not None:
         raise WireError(f"template: {name}: the field holds a number, so it has no parts")
-    if row.name in (header.length_field, header.fields[-1].words):
+    # An EtherType is in the place of a length, and is none.
+    is_length = row.name == header.length_field and row.name != "ethertype"
+    if is_length or row.name == header.fields[-1].words:
         raise WireError(f"template: {name}: lengths can't change")
     return slot
 
