@@ -18,8 +18,6 @@ KNOWN_OTHERS = {
     b"\xfd7zX": "an xz file: unpack it with `xz -d`",
     b"PK\x03\x04": "a zip archive: unpack it with `unzip`",
     b"snoo": "a Solaris snoop file: convert it with `editcap -F pcapng OLD NEW`",
-    b"\xa1\xb2\xcd\x34": "a modified pcap of old Linux: convert it with `editcap -F pcapng OLD NEW`",
-    b"\x34\xcd\xb2\xa1": "a modified pcap of old Linux: convert it with `editcap -F pcapng OLD NEW`",
 }
 
 

@@ -1,7 +1,8 @@
 """The pcap format (draft-ietf-opsawg-pcap): one link type, a timestamp and two lengths a frame, nothing else.
 
-Read in both byte orders, with microseconds or nanoseconds; written little-endian with nanoseconds. Interface,
-direction and comments have no place in it: use pcapng where they matter.
+Read in both byte orders, with microseconds or nanoseconds, old versions and the modified format of old Linux
+included; written little-endian with nanoseconds. Interface, direction and comments have no place in it: use pcapng
+where they matter.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ __all__ = ["PCAP_MAGICS", "PcapReader", "PcapWriter"]
 
 MICROSECOND_MAGIC = 0xA1B2C3D4
 NANOSECOND_MAGIC = 0xA1B23C4D
+MODIFIED_MAGIC = 0xA1B2CD34
 
-PCAP_MAGICS: dict[bytes, tuple[str, int]] = {
-    struct.pack(order + "I", magic): (order, tick_ns)
+PCAP_MAGICS: dict[bytes, tuple[str, int, int]] = {
+    struct.pack(order + "I", magic): (order, tick_ns, more)
     for order in "<>"
-    for magic, tick_ns in ((MICROSECOND_MAGIC, 1_000), (NANOSECOND_MAGIC, 1))
+    for magic, tick_ns, more in ((MICROSECOND_MAGIC, 1_000, 0), (NANOSECOND_MAGIC, 1, 0), (MODIFIED_MAGIC, 1_000, 8))
 }
-"""The first four bytes of a file: its byte order as `struct` has it, and the ns in a tick of its clock (§4.1)."""
+"""The first four bytes of a file: its byte order as `struct` has it, the ns in a tick of its clock (§4.1), and the
+bytes that follow the 16 of each record's header: the modified format's interface, protocol and packet type."""
 
 FILE_HEADER = "IHHIIII"
 RECORD_HEADER = "IIII"
@@ -56,13 +59,14 @@ class PcapReader(CaptureReader):
         source = self._source
         magic = source.magic
         if magic not in PCAP_MAGICS:
-            source.fail("the magic number of pcap (0xa1b2c3d4 or 0xa1b23c4d)", repr(magic), "give a pcap file")
-        self._order, self._tick_ns = PCAP_MAGICS[magic]
+            source.fail("a magic number of pcap (0xa1b2c3d4 or its like)", repr(magic), "give a pcap file")
+        self._order, self._tick_ns, self._more = PCAP_MAGICS[magic]
         head = source.take(24, "a pcap file header")
         _, major, minor, _, _, self.snaplen, link = struct.unpack(self._order + FILE_HEADER, head)
-        if major != 2 or minor < 4:
+        if major != 2:
             advice = "convert it with `tcpdump -r OLD -w NEW`"
-            source.fail("pcap version 2.4", f"version {major}.{minor}", advice, at=4)
+            source.fail("pcap version 2", f"version {major}.{minor}", advice, at=4)
+        self._minor = minor
         self.linktype = LinkType(link & LINKTYPE_MASK)
 
     def records(self) -> Iterator[Record]:
@@ -70,13 +74,17 @@ class PcapReader(CaptureReader):
         source, tick_ns, linktype = self._source, self._tick_ns, self.linktype
         unpack = struct.Struct(self._order + RECORD_HEADER).unpack
         limit = min(max(self.snaplen, MAX_SNAPLEN), WIDEST_SNAPLEN)
-        while head := source.take_or_end(16, "a pcap record header of 16 bytes"):
-            seconds, ticks, captured, original = unpack(head)
+        size, minor = 16 + self._more, self._minor
+        while head := source.take_or_end(size, f"a pcap record header of {size} bytes"):
+            seconds, ticks, captured, original = unpack(head[:16])
+            # Before version 2.3 the two lengths stood the other way round; of 2.3 there are files of both kinds.
+            if minor < 4 and (minor < 3 or captured > original):
+                captured, original = original, captured
             if captured > limit:
                 self._refuse_length(captured, limit)
             data = source.take(captured, f"a frame of {captured} bytes")
             time_ns = seconds * 1_000_000_000 + ticks * tick_ns
-            cut_from = original if original > captured else None
+            cut_from = original if original != captured else None
             yield Record(Frame(data, time_ns, linktype, original_length=cut_from))
 
     def _refuse_length(self, captured: int, limit: int) -> None:
@@ -84,7 +92,7 @@ class PcapReader(CaptureReader):
             f"a frame of at most {limit} bytes",
             f"a length of {captured}",
             "the file is damaged here; what stands before is good",
-            at=self._source.offset - 8,
+            at=self._source.offset - 8 - self._more,
         )
 
 

@@ -191,7 +191,7 @@ class PcapngReader(CaptureReader):
             interface.linktype,
             interface.name,
             direction,
-            original if original > captured else None,
+            original if original != captured else None,
             None,
             checksum,
         )

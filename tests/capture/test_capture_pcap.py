@@ -208,7 +208,7 @@ def test_a_length_that_lies_allocates_nothing(tmp_path: Path) -> None:
         (b"\x28\xb5\x2f\xfd123", "zstd -d"),
         (b"\x00\x01", "0x0001"),
         (b"\xd4\xc3\xb2\xa1\x02\x00", "6 of 24 bytes"),
-        (struct.pack("<IHHIIII", 0xA1B23C4D, 2, 2, 0, 0, 1, 1), "version 2.2"),
+        (struct.pack("<IHHIIII", 0xA1B23C4D, 3, 2, 0, 0, 1, 1), "version 3.2"),
         (gzip.compress(b"hello", mtime=0), "unzipped.*text"),
     ],
 )
@@ -271,3 +271,27 @@ def test_arbitrary_bytes_give_frames_or_a_capture_error(tail: bytes, keep_header
             assert len(frame.data) <= len(data)
     except CaptureError as error:
         assert "offset" in str(error)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_modified_format_of_old_linux(order: str) -> None:
+    head = struct.pack(order + "IHHIIII", 0xA1B2CD34, 2, 4, 0, 0, 96, 1)
+    record = struct.pack(order + "IIII", 5, 6, 4, 60) + struct.pack(order + "IHBB", 2, 0x0800, 4, 0)
+    frames = list(PcapReader(io.BytesIO(head + (record + b"abcd") * 2)))
+    assert frames == [Frame(b"abcd", 5_000_006_000, LinkType.ETHERNET, original_length=60)] * 2
+
+
+@pytest.mark.parametrize(
+    ("minor", "lengths"),
+    [(4, (4, 60)), (3, (4, 60)), (3, (60, 4)), (2, (60, 4))],
+)
+def test_the_two_lengths_of_old_versions(minor: int, lengths: tuple[int, int]) -> None:
+    head = struct.pack("<IHHIIII", 0xA1B2C3D4, 2, minor, 0, 0, 96, 1)
+    (frame,) = PcapReader(io.BytesIO(head + struct.pack("<IIII", 0, 0, *lengths) + b"abcd"))
+    assert (frame.data, frame.original_length) == (b"abcd", 60)
+
+
+def test_a_length_on_the_wire_below_the_captured_one_is_kept_as_it_is() -> None:
+    head = struct.pack("<IHHIIII", 0xA1B2C3D4, 2, 4, 0, 0, 96, 1)
+    (frame,) = PcapReader(io.BytesIO(head + struct.pack("<IIII", 0, 0, 4, 3) + b"abcd"))
+    assert (frame.data, frame.original_length, frame.wire_length) == (b"abcd", 3, 3)
