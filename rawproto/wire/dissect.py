@@ -30,6 +30,10 @@ __all__ = [
 ]
 
 ETHERNET = int(LinkType.ETHERNET)
+INCOMPLETE = ("option", "exceeds")
+"""The rules that are broken by what is missing."""
+RAW_TYPES = (LinkType.RAW, LinkType.RAW_BSD, LinkType.RAW_OPENBSD)
+RAW_VERSIONS: dict[int, type[Header]] = {4: IPv4, 6: IPv6}
 
 
 class Problem(NamedTuple):
@@ -78,8 +82,8 @@ def first_header(linktype: int, data: bytes) -> type[Header] | None:
     """The class of a frame's first header, None for link types that are not spoken here."""
     if linktype == ETHERNET:
         return Ethernet
-    if linktype == LinkType.RAW:
-        return IPv6 if data and data[0] >> 4 == 6 else IPv4
+    if linktype in RAW_TYPES:
+        return RAW_VERSIONS.get(data[0] >> 4) if data else IPv4
     if linktype == LinkType.IPV4:
         return IPv4
     return IPv6 if linktype == LinkType.IPV6 else LINKTYPES.get(linktype)
@@ -99,7 +103,9 @@ def dissect(data: bytes, wire_length: int, first: type[Header] | None) -> Layout
         end = wire_end if wire_end < captured else captured  # noqa: FURB136 - at every header
         if end - offset < kind.SIZE:
             problems.append(_too_short(kind, offset, end, wire_end))
-            break
+            kind = kind.short_form
+            if kind is None or end - offset < kind.SIZE:
+                break
         if kind.variants:
             variant = kind.variant_of(data, offset, end)
             if end - offset < variant.SIZE:
@@ -126,7 +132,8 @@ def dissect(data: bytes, wire_length: int, first: type[Header] | None) -> Layout
         text = f"{captured} of {max(wire_length, captured)} bytes were captured"
         problems.append(Problem("frame", "data", captured, "cut", text, by_capture=True))
     if not layers and first is None:
-        problems.append(Problem("frame", "linktype", 0, "unsupported", "no parser for this link type"))
+        text = "no parser for this link type, or for what the frame begins with"
+        problems.append(Problem("frame", "linktype", 0, "unsupported", text))
     return Layout(
         data,
         tuple(layers),
@@ -220,7 +227,8 @@ def _exceeds(header: Header, offset: int, wire_end: int, declared: int) -> Probl
 def broken_rules(layout: Layout) -> list[Problem]:
     """The rules that the headers' values break, each on its own."""
     problems = []
-    for header, offset, end in zip(layout.layers, layout.offsets, layout.ends, strict=True):
+    captured = len(layout.data)
+    for at, (header, offset, end) in enumerate(zip(layout.layers, layout.offsets, layout.ends, strict=True)):
         words = header.fields[-1].words
         if words is not None:
             row = header.fields[header.index_of(words)]
@@ -230,7 +238,10 @@ def broken_rules(layout: Layout) -> list[Problem]:
                 text = f"{words} says {length} bytes, {header.size} are here"
                 where = offset + row.offset // 8
                 problems.append(Problem(header.family, words, where, "cut" if cut else "exceeds", text, cut))
-        for field, rule, text in header.broken_rules():
+        # What reaches to the end of a frame that was cut may lack no more than what was cut off.
+        is_cut = captured < end and captured <= offset + header.size
+        for field, rule, text in (*header.broken_rules(), *header.rules_above(layout.layers[:at])):
             where = offset + header.fields[header.index_of(field)].offset // 8
-            problems.append(Problem(header.family, field, where, rule, text))
+            cut = is_cut and rule in INCOMPLETE
+            problems.append(Problem(header.family, field, where, "cut" if cut else rule, text, cut))
     return problems

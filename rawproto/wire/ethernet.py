@@ -1,4 +1,4 @@
-"""Ethernet II and 802.1Q VLAN tags.
+"""Ethernet: Ethernet II and IEEE 802.3, and VLAN tags.
 
 A tag is a header of its own: `Ethernet() / VLAN(vid=5) / IPv4()`. The frame check sequence belongs to the
 hardware and is no part of a frame here; neither is padding to 60 bytes, which the card adds.
@@ -6,54 +6,107 @@ hardware and is no part of a frame here; neither is padding to 60 bytes, which t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rawproto.wire.field import Address, computed, field, mac_address
 from rawproto.wire.frame import LinkType
-from rawproto.wire.header import ETHERTYPES, Header
+from rawproto.wire.header import ETHERTYPES, Broken, Header
+from rawproto.wire.llc import LLC, LOCAL_EXPERIMENTAL, above_length
+from rawproto.wire.names import ETHERTYPE_NAMES
 
-__all__ = ["LOCAL_EXPERIMENTAL", "VLAN", "Ethernet"]
+__all__ = ["LOCAL_EXPERIMENTAL", "VLAN", "Ethernet", "OldProviderVLAN", "ProviderVLAN"]
 
-LOCAL_EXPERIMENTAL = 0x88B5
-"""What an EtherType left None becomes over a bare payload (IEEE 802 Local Experimental Ethertype 1)."""
-
-NAMES = {0x0800: "IPv4", 0x0806: "ARP", 0x8100: "VLAN", 0x86DD: "IPv6", 0x88A8: "VLAN (provider)"}
+MAX_LENGTH, MIN_TYPE = 1500, 0x600
+"""Up to the one it is a length (IEEE 802.3 §3.2.6), from the other on a type, and between them neither."""
 
 
 class Ethernet(Header, linktype=LinkType.ETHERNET, source="IEEE 802.3 §3"):
-    """An Ethernet II header, 14 bytes. Below 0x600 `ethertype` is an 802.3 length, and all the rest is payload."""
+    """An Ethernet header, 14 bytes. Up to 1500 `ethertype` is the length of an 802.3 frame, with `LLC` above."""
 
     __slots__ = ()
+    length_field = "ethertype"
     dst: Address = mac_address("ff:ff:ff:ff:ff:ff", "destination MAC address", "IEEE 802.3 §3.2.3")
     src: Address = mac_address("00:00:00:00:00:00", "source MAC address", "IEEE 802.3 §3.2.3")
-    ethertype: int | None = computed(16, "type of the payload", "IEEE 802.3 §3.2.6", names=NAMES, base=16)
+    ethertype: int | None = computed(
+        16, "type of the payload, or its length", "IEEE 802.3 §3.2.6", names=ETHERTYPE_NAMES, base=16
+    )
 
     def build(self, payload: bytes, above: Header | None = None, network: Header | None = None) -> bytes:
-        """Fill in the type of `above`."""
-        return self.pack(ethertype=ethertype_of(above))
+        """Fill in the type of `above`, or the length over LLC."""
+        return self.pack(ethertype=ethertype_of(above, payload))
+
+    def payload_end(self, offset: int) -> int | None:
+        """By the length, if it is one."""
+        number: int = self._values[2]
+        return offset + 14 + number if 0 < number <= MAX_LENGTH else None
 
     def above(self, data: bytes, offset: int, end: int) -> type[Header] | None:
         """What the type stands for."""
-        return ETHERTYPES.get(self._values[2])
+        number = self._values[2]
+        return ETHERTYPES.get(number) if number >= MIN_TYPE else above_number(number, data, offset)
+
+    def broken_rules(self) -> Iterator[Broken]:
+        """A type or a length, and not what lies between them."""
+        yield from type_rules(self.ethertype)
 
 
 class VLAN(Header, ethertype=0x8100, source="IEEE 802.1Q §9"):
     """An 802.1Q tag, 4 bytes."""
 
     __slots__ = ()
+    length_field = "ethertype"
     pcp: int = field(3, 0, "priority code point", "IEEE 802.1Q §9.6")
     dei: int = field(1, 0, "drop eligible", "IEEE 802.1Q §9.6")
     vid: int = field(12, 0, "VLAN identifier; 0 for priority only", "IEEE 802.1Q §9.6")
-    ethertype: int | None = computed(16, "type of the payload", "IEEE 802.1Q §9.4", names=NAMES, base=16)
+    ethertype: int | None = computed(
+        16, "type of the payload, or its length", "IEEE 802.1Q §9.4", names=ETHERTYPE_NAMES, base=16
+    )
 
     def build(self, payload: bytes, above: Header | None = None, network: Header | None = None) -> bytes:
-        """Fill in the type of `above`."""
-        return self.pack(ethertype=ethertype_of(above))
+        """Fill in the type of `above`, or the length over LLC."""
+        return self.pack(ethertype=ethertype_of(above, payload))
+
+    def payload_end(self, offset: int) -> int | None:
+        """By the length, if it is one."""
+        number = self.ethertype or 0
+        return offset + 4 + number if 0 < number <= MAX_LENGTH else None
 
     def above(self, data: bytes, offset: int, end: int) -> type[Header] | None:
         """What the type stands for."""
-        return ETHERTYPES.get(self._values[1])
+        return above_number(self.ethertype or 0, data, offset)
+
+    def broken_rules(self) -> Iterator[Broken]:
+        """A type or a length, and not what lies between them."""
+        yield from type_rules(self.ethertype)
 
 
-def ethertype_of(above: Header | None) -> int:
-    """The EtherType that announces `above`."""
+class ProviderVLAN(VLAN, ethertype=0x88A8, source="IEEE 802.1ad §9"):
+    """The outer tag of two, the provider's (QinQ)."""
+
+    __slots__ = ()
+
+
+class OldProviderVLAN(VLAN, ethertype=0x9100, source="in use before IEEE 802.1ad"):
+    """The outer tag of two with the number that it had before there was a standard."""
+
+    __slots__ = ()
+
+
+def above_number(number: int, data: bytes, offset: int) -> type[Header] | None:
+    """What an EtherType stands for, or what follows a length."""
+    return above_length(data, offset) if 0 < number <= MAX_LENGTH else ETHERTYPES.get(number)
+
+
+def type_rules(number: int | None) -> Iterator[Broken]:
+    """Numbers that are neither a type nor a length."""
+    if number is not None and MAX_LENGTH < number < MIN_TYPE:
+        text = f"{number} is neither a length (up to {MAX_LENGTH}) nor a type (from {MIN_TYPE})"
+        yield Broken("ethertype", "length", text)
+
+
+def ethertype_of(above: Header | None, payload: bytes) -> int:
+    """The EtherType that announces `above`; over LLC the length of the payload."""
     number = type(above).ether_number if above is not None else None
-    return LOCAL_EXPERIMENTAL if number is None else number
+    if number is None:
+        return len(payload) if isinstance(above, LLC) else LOCAL_EXPERIMENTAL
+    return number

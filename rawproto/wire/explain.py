@@ -64,7 +64,7 @@ def _header_rows(header: Header, data: bytes, offset: int) -> Iterator[str]:
             continue
         stop = offset + (row.offset + row.bits + 7) // 8
         shown = row.show(value).strip("'")
-        called = row.name_of(value)
+        called = header.called(row)
         text = f"{shown} ({called})" if called else shown
         yield _row(start, data[start:stop], row.name + _bits(row), text, row.meaning, row.source)
 

@@ -53,11 +53,13 @@ class FlowKey(NamedTuple):
             if header.has_pseudo_header:
                 src, dst = header.raw("src"), header.raw("dst")
                 found = None
-            if header.may_fragment and getattr(header, "fragment_offset", 0):
+            if header.may_fragment and getattr(header, "fragment_offset", False):
                 return None
             protocol = PROTOCOLS.get(type(header))
             if protocol is not None:
-                carrier = (found.sport, found.dport) if found is not None and protocol == "rdt" else ()
+                carrier: tuple[int, ...] = ()
+                if protocol == "rdt" and found is not None and found.protocol == "udp":
+                    carrier = (found.sport, found.dport)
                 found = cls(protocol, src, header.raw("sport"), dst, header.raw("dport"), carrier, tags)
             elif vlan and isinstance(header, VLAN):
                 tags = (*tags, header.vid)

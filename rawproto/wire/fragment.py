@@ -29,6 +29,11 @@ FRAGMENT_HEADER = Struct(">BBHI")
 """Next header, reserved, offset and M flag, identification (RFC 8200 §4.5)."""
 
 ETHERTYPES = {b"\x08\x00": 4, b"\x86\xdd": 6}
+BARE = {
+    **dict.fromkeys((LinkType.RAW, LinkType.RAW_BSD, LinkType.RAW_OPENBSD, LinkType.IPV4, LinkType.IPV6), 0),
+    **dict.fromkeys((LinkType.NULL, LinkType.LOOP), 4),
+}
+"""Link types where IP's own version tells which it is, and what precedes it: the loopback's 4 bytes of family."""
 VLAN_TAGS = (b"\x81\x00", b"\x88\xa8", b"\x91\x00")
 
 
@@ -62,8 +67,8 @@ def ip_offset(data: bytes, linktype: int) -> tuple[int, int]:
         at, version = 16, ETHERTYPES.get(data[14:16], 0)
     elif linktype == LinkType.LINUX_SLL2:
         at, version = 20, ETHERTYPES.get(data[:2], 0)
-    elif linktype in (LinkType.RAW, LinkType.IPV4, LinkType.IPV6, LinkType.NULL):
-        at = 4 if linktype == LinkType.NULL else 0  # NULL's 4 bytes are the sender's number for the family
+    elif linktype in BARE:
+        at = BARE[LinkType(linktype)]
         version = data[at] >> 4 if at < len(data) else 0
     fixed = {4: 20, 6: 40}.get(version, 0)
     return (at, version) if fixed and at + fixed <= len(data) and data[at] >> 4 == version else (at, 0)

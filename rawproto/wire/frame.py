@@ -26,16 +26,56 @@ class OpenIntEnum(IntEnum):
 
 
 class LinkType(OpenIntEnum):
-    """What the first byte of a frame belongs to: the LINKTYPE_ numbers of pcap and pcapng."""
+    """What the first byte of a frame belongs to: the LINKTYPE_ numbers of pcap and pcapng.
+
+    Frames of a type that nothing here can read are kept as bytes.
+    """
 
     NULL = 0
     ETHERNET = 1
+    AX25 = 3
+    IEEE802_5 = 6
+    SLIP = 8
+    PPP = 9
+    FDDI = 10
+    RAW_BSD = 12
+    """`RAW` as FreeBSD, macOS and Linux number it in old files."""
+    RAW_OPENBSD = 14
+    """`RAW` as OpenBSD numbers it in old files."""
+    PPP_HDLC = 50
+    PPP_ETHER = 51
+    ATM_RFC1483 = 100
     RAW = 101
+    C_HDLC = 104
+    IEEE802_11 = 105
+    FRELAY = 107
+    LOOP = 108
     LINUX_SLL = 113
+    PFLOG = 117
+    IEEE802_11_PRISM = 119
+    IEEE802_11_RADIOTAP = 127
     USER0 = 147
+    IEEE802_11_AVS = 163
+    BLUETOOTH_HCI_H4 = 187
+    USB_LINUX = 189
+    IEEE802_15_4_WITHFCS = 195
+    ERF = 197
+    BLUETOOTH_HCI_H4_WITH_PHDR = 201
+    USB_LINUX_MMAPPED = 220
+    CAN_SOCKETCAN = 227
     IPV4 = 228
     IPV6 = 229
+    IEEE802_15_4_NOFCS = 230
+    DBUS = 231
+    NFLOG = 239
+    SCTP = 248
+    USBPCAP = 249
     WIRESHARK_UPPER_PDU = 252
+    NETLINK = 253
+    BLUETOOTH_LINUX_MONITOR = 254
+    VSOCK = 271
+    NORDIC_BLE = 272
+    ETHERNET_MPACKET = 274
     LINUX_SLL2 = 276
 
 

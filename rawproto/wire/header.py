@@ -7,7 +7,7 @@ holds. It registers itself by the number that the layer below uses for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, dataclass_transform
 
@@ -73,6 +73,8 @@ class Header:
     variants: ClassVar[dict[int, type[Header]]] = {}
     """Subclasses by the value of the byte at `variant_at` (ICMP's type)."""
     variant_at: ClassVar[int] = 0
+    short_form: ClassVar[type[Header] | None] = None
+    """What to read if there is no room for the header, but for its start: its first fields, as a header."""
     family: ClassVar[str] = ""
     """The layer's name in problems and checksums: "ICMP" for all of its messages."""
     has_checksum: ClassVar[bool] = False
@@ -180,6 +182,10 @@ class Header:
         """The rules that the values break, whatever surrounds them."""
         return iter(())
 
+    def rules_above(self, below: Sequence[Header]) -> Iterator[Broken]:
+        """The rules that the values break above these headers, lowest first."""
+        return iter(())
+
     def verify(self, data: bytes, network: Header | None) -> bool | None:
         """Whether the checksum over `data` (from the header's first byte to its payload's end) holds.
 
@@ -219,6 +225,10 @@ class Header:
     def raw(self, name: str) -> Any:
         """A field's value as stored: addresses as packed bytes, everything else as the attribute gives it."""
         return self._raw[name](self)
+
+    def called(self, row: Field) -> str:
+        """What the value of that field is called, "TCP" for protocol 6; empty if it has no name."""
+        return row.name_of(self.raw(row.name))
 
     @classmethod
     def index_of(cls, name: str) -> int:

@@ -1,4 +1,4 @@
-"""IPv6 (RFC 8200), without extension headers yet: they are payload."""
+"""The IPv6 header (RFC 8200). Extension headers are in `ipv6_extension` and `ipv6_routing`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ from collections.abc import Iterator
 from rawproto.wire.field import Address, computed, field, ipv6_address
 from rawproto.wire.frame import LinkType
 from rawproto.wire.header import IP_PROTOCOLS, Broken, Header
-from rawproto.wire.ipv4 import ECN_NAMES, IP_PROTOCOL_NAMES, ip_number_of
+from rawproto.wire.ipv4 import ECN_NAMES, ip_number_of
+from rawproto.wire.ipv6_options import jumbo_length
+from rawproto.wire.names import IP_PROTOCOL_NAMES
 
-__all__ = ["NO_NEXT_HEADER", "IPv6"]
+__all__ = ["NO_NEXT_HEADER", "IPv6", "next_header_of"]
 
 NO_NEXT_HEADER = 59
 
 
 class IPv6(Header, ethertype=0x86DD, ip_protocol=41, source="RFC 8200 §3"):
-    """An IPv6 header, 40 bytes."""
+    """An IPv6 header, 40 bytes.
+
+    The payload length of a jumbogram (RFC 2675), one above 65535 bytes behind a `HopByHop` that says so, is 0.
+    """
 
     __slots__ = ()
     link_number = LinkType.RAW
@@ -34,13 +39,15 @@ class IPv6(Header, ethertype=0x86DD, ip_protocol=41, source="RFC 8200 §3"):
 
     def build(self, payload: bytes, above: Header | None = None, network: Header | None = None) -> bytes:
         """Fill in payload length and next header."""
-        number = NO_NEXT_HEADER if above is None and not payload else ip_number_of(above)
-        return self.pack(payload_length=len(payload), next_header=number)
+        length = len(payload)
+        if length > 0xFFFF and above is not None and above.ip_number == 0 and jumbo_length(above.raw("options")):
+            length = 0
+        return self.pack(payload_length=length, next_header=next_header_of(above, payload))
 
     def payload_end(self, offset: int) -> int | None:
-        """By the payload length."""
-        end: int = offset + 40 + self._values[1]
-        return end
+        """By the payload length, unless it is 0 and hop-by-hop options follow: they say it then."""
+        _, length, number, *_ = self._values
+        return offset + 40 + length if length or number else None
 
     def above(self, data: bytes, offset: int, end: int) -> type[Header] | None:
         """By the next header."""
@@ -55,3 +62,8 @@ class IPv6(Header, ethertype=0x86DD, ip_protocol=41, source="RFC 8200 §3"):
         """RFC 8200 §8.1: source, destination, the upper layer's `length` in bytes, `protocol`."""
         values = self._values
         return int.from_bytes(values[4] + values[5]) + protocol + length
+
+
+def next_header_of(above: Header | None, payload: bytes) -> int:
+    """The next header that announces `above`, or a bare payload, or nothing."""
+    return NO_NEXT_HEADER if above is None and not payload else ip_number_of(above)

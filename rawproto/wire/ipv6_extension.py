@@ -1,18 +1,18 @@
 """What stands between the IPv6 header and the transport: the extension headers (RFC 8200 §4), and ESP.
 
-Each is a header of its own: `IPv6() / HopByHop(options=[IPv6RouterAlert()]) / Routing...() / TCP()`. The routing headers are
-in `ipv6_routing`. IPv4 may carry them too: what announces them is the same number.
+Each is a header of its own: `IPv6() / HopByHop(options=[IPv6RouterAlert()]) / Fragment() / UDP()`. The routing headers
+are in `ipv6_routing`. IPv4 may carry them too: what announces them is the same number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from rawproto.wire.field import Octets, computed, field, tail
 from rawproto.wire.header import IP_PROTOCOLS, Broken, Header, TailRow
-from rawproto.wire.ipv6 import next_header_of
-from rawproto.wire.ipv6_options import IPV6_OPTIONS, IPv6Option, jumbo_length
+from rawproto.wire.ipv6 import IPv6, next_header_of
+from rawproto.wire.ipv6_options import IPV6_OPTIONS, HomeAddress, IPv6Option, JumboPayload, jumbo_length
 from rawproto.wire.names import IP_PROTOCOL_NAMES
 
 __all__ = [
@@ -81,15 +81,32 @@ class HopByHop(OptionsHeader, ip_protocol=0, source="RFC 8200 §4.3"):
 
     def payload_end(self, offset: int) -> int | None:
         """By the jumbo payload option, which counts from the end of the IPv6 header (RFC 2675 §2)."""
-        length = jumbo_length(self.options)
+        length = jumbo_length(self.raw("options"))
         return None if length is None else offset + length
+
+    def rules_above(self, below: Sequence[Header]) -> Iterator[Broken]:
+        """It comes first, and has the jumbo payload option if and only if IPv6's length is 0 (RFC 2675 §3)."""
+        lower = below[-1] if below else None
+        if not isinstance(lower, IPv6):
+            yield Broken("next_header", "order", "hop-by-hop options stand only right behind the IPv6 header")
+        elif lower.payload_length == 0 and jumbo_length(self.raw("options")) is None:
+            yield Broken("options", "length", "IPv6's length is 0, and no jumbo payload option says another")
+        elif lower.payload_length and any(option.code == JumboPayload.kind for option in self.parsed_options):
+            yield Broken("options", "order", f"a jumbo payload option, with an IPv6 length of {lower.payload_length}")
 
 
 class DestinationOptions(OptionsHeader, ip_protocol=60, source="RFC 8200 §4.6"):
     """Options for the destination, or before a routing header for each one that it names."""
 
     __slots__ = ()
+    reroutes = True
     family: ClassVar[str] = "DestinationOptions"
+
+    def rerouted(self, network: Header) -> Header:
+        """`network`, if it is IPv6, with the home address of a mobile node as its source (RFC 6275 §11.3.1)."""
+        homes = (option for option in self.parsed_options if isinstance(option, HomeAddress))
+        home = next(homes, None)
+        return network if home is None or len(network.raw("src")) != 16 else network.replace(src=home.address)
 
 
 class Fragment(Header, ip_protocol=44, source="RFC 8200 §4.5"):

@@ -1,55 +1,42 @@
-"""IPv6 neighbour discovery (RFC 4861): solicitation and advertisement, with their link-layer address options."""
+"""IPv6 neighbour discovery (RFC 4861): solicitation, advertisement, the same of routers, and redirect.
+
+The options at their ends are in `neighbor_options`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from rawproto.errors import WireError
-from rawproto.wire.address import AddressLike, mac_text, pack_ipv6, pack_mac
+from rawproto.wire.address import AddressLike, mac_text, pack_ipv6
 from rawproto.wire.field import Address, Octets, field, ipv6_address, tail
 from rawproto.wire.header import Broken, TailRow
 from rawproto.wire.icmp import ICMPV6_TYPES, ICMPv6
-from rawproto.wire.tlv import Item, walk
+from rawproto.wire.neighbor_options import (
+    NEIGHBOR_OPTIONS,
+    SOURCE_LINK_ADDRESS,
+    TARGET_LINK_ADDRESS,
+    DiscoveryOption,
+    NeighborOption,
+    source_link_address,
+    target_link_address,
+)
 
 __all__ = [
     "NeighborAdvertisement",
+    "NeighborMessage",
     "NeighborOption",
+    "NeighborRedirect",
     "NeighborSolicitation",
+    "RouterAdvertisement",
+    "RouterSolicitation",
     "multicast_mac",
     "solicited_node",
     "source_link_address",
     "target_link_address",
 ]
 
-SOURCE_LINK_ADDRESS = 1
-TARGET_LINK_ADDRESS = 2
-OPTION_NAMES = {1: "source link-layer address", 2: "target link-layer address", 5: "MTU", 14: "nonce"}
 OPTIONS_LIMIT = 65535 - 24
-
-
-@dataclass(frozen=True, slots=True)
-class NeighborOption:
-    """An option: its type, and its value without type and length (padded to whole 8 bytes when sent)."""
-
-    kind: int
-    data: bytes
-
-    def __bytes__(self) -> bytes:
-        units = (len(self.data) + 9) // 8
-        if not 0 <= self.kind <= 255 or units > 255:
-            raise WireError(f"neighbor option {self.kind}: type or length ({units} units of 8) is over 255")
-        return bytes((self.kind, units)) + self.data.ljust(units * 8 - 2, b"\0")
-
-
-def source_link_address(mac: AddressLike) -> NeighborOption:
-    """The sender's MAC address, for a solicitation (RFC 4861 §4.6.1)."""
-    return NeighborOption(SOURCE_LINK_ADDRESS, pack_mac(mac))
-
-
-def target_link_address(mac: AddressLike) -> NeighborOption:
-    """The target's MAC address, for an advertisement (RFC 4861 §4.6.1)."""
-    return NeighborOption(TARGET_LINK_ADDRESS, pack_mac(mac))
+PREFERENCES = {0: "medium", 1: "high", 2: "reserved", 3: "low"}
 
 
 def solicited_node(address: AddressLike) -> bytes:
@@ -63,42 +50,57 @@ def multicast_mac(address: AddressLike) -> bytes:
 
 
 class NeighborMessage(ICMPv6):
-    """What solicitation and advertisement share: options at the end."""
+    """What all of them share: options at the end."""
 
     __slots__ = ()
 
-    def _items(self) -> Iterator[Item]:
-        return walk(self.options, unit=8)
-
     @property
-    def parsed_options(self) -> tuple[NeighborOption, ...]:
+    def parsed_options(self) -> tuple[DiscoveryOption, ...]:
         """The options as objects; reading stops at one that is malformed."""
-        return tuple(NeighborOption(item.kind, item.data) for item in self._items() if not item.error)
+        return NEIGHBOR_OPTIONS.parse(self.raw("options"))
 
     @property
     def link_address(self) -> str | None:
         """The MAC address of the first link-layer address option."""
-        kinds = (SOURCE_LINK_ADDRESS, TARGET_LINK_ADDRESS)
-        return next((mac_text(option.data) for option in self.parsed_options if option.kind in kinds), None)
+        for option in self.parsed_options:
+            if isinstance(option, NeighborOption) and option.kind in (SOURCE_LINK_ADDRESS, TARGET_LINK_ADDRESS):
+                return mac_text(option.data)
+        return None
 
     def broken_rules(self) -> Iterator[Broken]:
         """Whether the options can be read."""
-        for item in self._items():
-            if item.error:
-                yield Broken("options", "option", f"option {item.kind} at byte {item.offset}: {item.error}")
+        return NEIGHBOR_OPTIONS.broken(self.raw("options"))
 
     def tail_rows(self) -> list[TailRow]:
         """One row an option."""
-        return [
-            TailRow(
-                item.offset,
-                item.length,
-                OPTION_NAMES.get(item.kind, f"option {item.kind}"),
-                item.error or mac_text(item.data),
-                "RFC 4861 §4.6",
-            )
-            for item in self._items()
-        ]
+        return NEIGHBOR_OPTIONS.rows(self.raw("options"))
+
+
+class RouterSolicitation(NeighborMessage, first_byte=(133,), source="RFC 4861 §4.1"):
+    """Asks routers to advertise themselves."""
+
+    __slots__ = ()
+    type: int = field(8, 133, "kind of message", "RFC 4861 §4.1", names=ICMPV6_TYPES)
+    reserved: int = field(32, 0, "reserved", "RFC 4861 §4.1")
+    options: Octets = tail(OPTIONS_LIMIT, "options", "RFC 4861 §4.6")
+
+
+class RouterAdvertisement(NeighborMessage, first_byte=(134,), source="RFC 4861 §4.2"):
+    """What a router tells of itself and the link; prefixes, MTU and DNS servers are options."""
+
+    __slots__ = ()
+    type: int = field(8, 134, "kind of message", "RFC 4861 §4.2", names=ICMPV6_TYPES)
+    hop_limit: int = field(8, 64, "hop limit that hosts should use; 0 says nothing", "RFC 4861 §4.2")
+    managed: int = field(1, 0, "addresses are had by DHCPv6", "RFC 4861 §4.2")
+    other: int = field(1, 0, "other configuration is had by DHCPv6", "RFC 4861 §4.2")
+    home_agent: int = field(1, 0, "it is a home agent", "RFC 6275 §7.1")
+    preference: int = field(2, 0, "how much it is to be preferred", "RFC 4191 §2.2", names=PREFERENCES)
+    proxy: int = field(1, 0, "it stands in for a router", "RFC 4389 §4.1.3.3")
+    reserved: int = field(2, 0, "reserved; the upper bit is SNAC's", "RFC 4861 §4.2")
+    lifetime: int = field(16, 1800, "seconds that it may be a default router", "RFC 4861 §4.2")
+    reachable_time: int = field(32, 0, "ms that a neighbour counts as reachable; 0 says nothing", "RFC 4861 §4.2")
+    retrans_timer: int = field(32, 0, "ms between solicitations; 0 says nothing", "RFC 4861 §4.2")
+    options: Octets = tail(OPTIONS_LIMIT, "options", "RFC 4861 §4.6")
 
 
 class NeighborSolicitation(NeighborMessage, first_byte=(135,), source="RFC 4861 §4.3"):
@@ -121,4 +123,15 @@ class NeighborAdvertisement(NeighborMessage, first_byte=(136,), source="RFC 4861
     override: int = field(1, 0, "it replaces what is known", "RFC 4861 §4.4")
     reserved: int = field(29, 0, "reserved", "RFC 4861 §4.4")
     target: Address = ipv6_address("::", "address that is told about", "RFC 4861 §4.4")
+    options: Octets = tail(OPTIONS_LIMIT, "options", "RFC 4861 §4.6")
+
+
+class NeighborRedirect(NeighborMessage, first_byte=(137,), source="RFC 4861 §4.5"):
+    """A router's advice: `dst` is reached better by way of `target`, or is on the link if they are the same."""
+
+    __slots__ = ()
+    type: int = field(8, 137, "kind of message", "RFC 4861 §4.5", names=ICMPV6_TYPES)
+    reserved: int = field(32, 0, "reserved", "RFC 4861 §4.5")
+    target: Address = ipv6_address("::", "the better next hop", "RFC 4861 §4.5")
+    dst: Address = ipv6_address("::", "address that is redirected", "RFC 4861 §4.5")
     options: Octets = tail(OPTIONS_LIMIT, "options", "RFC 4861 §4.6")

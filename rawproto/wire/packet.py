@@ -17,7 +17,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rawproto.errors import WireError
 
 # Imported so that they register themselves for what lies below them.
-from rawproto.wire import arp, cooked, ipv6_routing, loopback, neighbor, tcp, udp  # noqa: F401
+from rawproto.wire import (  # noqa: F401
+    arp,
+    cooked,
+    icmp_queries,
+    ipv6_routing,
+    loopback,
+    multicast,
+    neighbor,
+    tcp,
+    udp,
+    udplite,
+)
 from rawproto.wire.assemble import assemble
 from rawproto.wire.dissect import (
     ChecksumVerdict,

@@ -147,7 +147,7 @@ class Datagram:
             return None if ends_here == (self.end == piece.end) else -1
         if (at and pieces[at - 1].end > piece.start) or (at < len(pieces) and pieces[at].start < piece.end):
             return -1
-        past_end = self.end is not None and (ends_here or piece.end > self.end)
+        past_end = self.end is not None and piece.end > self.end
         before_others = ends_here and at < len(pieces)
         return -1 if past_end or before_others else at
 

@@ -19,7 +19,7 @@ from rawproto.wire.tcp_options import (
     parse_options,
 )
 
-__all__ = ["TCP", "TCPFlags"]
+__all__ = ["TCP", "TCPFlags", "TCPStart"]
 
 
 class TCPFlags(IntFlag):
@@ -35,6 +35,18 @@ class TCPFlags(IntFlag):
     CWR = 0x80
 
 
+class TCPStart(Header, source="RFC 9293 §3.1"):
+    """The first 8 bytes of a TCP header that is cut: as much as an ICMP error has to quote (RFC 792)."""
+
+    __slots__ = ()
+    sport: int = field(16, 0, "source port", "RFC 9293 §3.1", names=PORT_NAMES)
+    dport: int = field(16, 0, "destination port", "RFC 9293 §3.1", names=PORT_NAMES)
+    seq: int = field(32, 0, "sequence number of the first byte", "RFC 9293 §3.1")
+
+
+TCPStart.family = "TCP"
+
+
 class TCP(Header, ip_protocol=6, source="RFC 9293 §3.1"):
     """A TCP header, 20 to 60 bytes.
 
@@ -46,6 +58,7 @@ class TCP(Header, ip_protocol=6, source="RFC 9293 §3.1"):
     __slots__ = ()
     needs_network = True
     offloadable = True
+    short_form = TCPStart
     sport: int = field(16, 0, "source port", "RFC 9293 §3.1", names=PORT_NAMES)
     dport: int = field(16, 0, "destination port", "RFC 9293 §3.1", names=PORT_NAMES)
     seq: int = field(32, 0, "sequence number of the first byte", "RFC 9293 §3.1")

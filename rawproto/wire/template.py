@@ -34,6 +34,8 @@ NAME = re.compile(
     r"(?:(?P<layer>\w+)(?:#(?P<nth>[1-9]\d*))?\.(?P<field>\w+)|payload)(?:\[(?P<start>\d+):(?P<stop>\d+)\])?"
 )
 LETTERS = {1: "B", 2: "H", 4: "I", 8: "Q"}
+ZERO_IS_SENT_AS_ONES = ("UDP", "UDPLite")
+"""A checksum of 0 would say that there is none (RFC 768, RFC 3828 §3.1)."""
 BATCH = 120_000
 """Bytes that `block` works on at once: they stay in the processor's cache, and malloc fetches no pages for them."""
 
@@ -113,8 +115,9 @@ class Template:
     def block(self, rows: Iterable[Any]) -> bytes:
         """Many packets, back to back: packet n starts at byte n * `size`.
 
-        A row is a value, or a tuple of values if there are several fields. Raises WireError for a value that does not
-        fit, or a row of another length.
+        A row is a value, or a tuple of values if there are several fields. Some hundred rows at a time cost least: the
+        memory for a block of many megabytes costs more than what is written into it. Raises WireError for a value that
+        does not fit, or a row of another length.
         """
         if not isinstance(rows, (list, tuple, range)):
             rows = list(rows)
@@ -151,13 +154,22 @@ def template(packet: Packet, *fields: str) -> Template:
         raise WireError("template: name at least one field, as in template(packet, 'ipv4.id')")
     slots = [_resolve(packet, name) for name in fields]
     made = Template(_Plan(packet, slots))
-    ones = [(1 << slot.bits) - 1 for slot in slots]
-    trials = [[0] * n + [value] + [0] * (len(ones) - n - 1) for n, top in enumerate(ones) for value in (top, top // 3)]
-    for numbers in (*trials, ones):
+    for numbers in _trials(slots):
         if made.render(*numbers) != bytes(_filled(packet, slots, numbers)):
             changed = ", ".join(slot.name for slot, number in zip(slots, numbers, strict=True) if number)
             raise WireError(f"template: {changed} can't change: more than checksums depends on it")
     return made
+
+
+def _trials(slots: Sequence[Slot]) -> Iterator[list[int]]:
+    """Values that show whether a template is right: single bits of each slot, all of its bits, all bits of all."""
+    zeros = [0] * len(slots)
+    ones = [(1 << slot.bits) - 1 for slot in slots]
+    for n, slot in enumerate(slots):
+        bits = range(0, slot.bits, slot.bits // 32 + 1)
+        for number in (*(1 << bit for bit in bits), ones[n]):
+            yield [*zeros[:n], number, *zeros[n + 1 :]]
+    yield ones
 
 
 # What the names mean
@@ -255,16 +267,16 @@ def _weighed(packet: Packet, slots: Sequence[Slot], checks: Sequence[Check]) -> 
             continue
         constant, *sums = (int.from_bytes(data[check.at : check.at + 2]) for data in (lowest, *raised))
         weights = {name: (constant - value) % 0xFFFF for name, value in zip(names, sums, strict=True)}
-        is_udp = packet.layers[check.slot.layer].family == "UDP"
+        as_ones = packet.layers[check.slot.layer].family in ZERO_IS_SENT_AS_ONES
         if any(weights.values()):
-            found.append(check._replace(expression=_expression(constant, weights, is_udp)))
+            found.append(check._replace(expression=_expression(constant, weights, as_ones)))
     return found, lowest
 
 
-def _expression(constant: int, weights: dict[str, int], is_udp: bool) -> str:
+def _expression(constant: int, weights: dict[str, int], as_ones: bool) -> str:
     terms = "".join(f" - {name}" + f" * {weight}" * (weight > 1) for name, weight in weights.items() if weight)
     value = f"({constant % 0xFFFF}{terms}) % 65535"
-    if is_udp:  # RFC 768: a sum of 0 is sent as all ones
+    if as_ones:
         return f"({value} or 65535)"
     if constant == 0xFFFF:  # all is zero when the fields are, and one's complement has another sum for that
         return f"({value} or (0 if {' or '.join(name for name in weights if weights[name])} else 65535))"
@@ -389,8 +401,8 @@ class _Plan:
                 found[f"b{n}"] = list(map(self.scope[f"pack{n}"], column))
                 found[f"x{n}"] = list(map(int.from_bytes, found[f"b{n}"]))
                 continue
-            # a number that fills its struct letter is checked when it is packed
-            if slot.bits not in (8, 16, 32, 64) and (min(column) < 0 or max(column) >> slot.bits):
+            # what struct can't tell when it packs the number with its neighbours, or in a wider letter
+            if slot.bits not in (8, 16, 32, 64) and max(column) >> slot.bits:
                 raise ValueError(slot.name)
             found[f"x{n}"] = column
             if slot.takes_bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rawproto.wire.checksum import sum_on
 from rawproto.wire.field import computed, field
@@ -47,9 +47,15 @@ class UDP(Header, ip_protocol=17, source="RFC 768"):
         return None
 
     def broken_rules(self) -> Iterator[Broken]:
-        """The length counts the header."""
-        if self._values[2] < 8:
-            yield Broken("length", "minimum", f"length is {self._values[2]}, the header alone has 8 bytes")
+        """The length counts the header; that of a jumbogram is 0 (see `rules_above`)."""
+        if 0 < (self.length or 0) < 8:
+            yield Broken("length", "minimum", f"length is {self.length}, the header alone has 8 bytes")
+
+    def rules_above(self, below: Sequence[Header]) -> Iterator[Broken]:
+        """A length of 0 is for jumbograms, and only IPv6 has them (RFC 2675 §4)."""
+        network = next((header for header in reversed(below) if header.has_pseudo_header), None)
+        if self.length == 0 and (network is None or network.raw("version") != 6):
+            yield Broken("length", "minimum", "length is 0, the header alone has 8 bytes")
 
     def verify(self, data: bytes, network: Header | None) -> bool | None:
         """The sum; None if the sender left it out."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ipaddress
+from itertools import pairwise
 from typing import Any
 
 import netaddr
@@ -84,6 +85,11 @@ def test_protocols_with_the_same_ports_are_told_apart() -> None:
     assert len(keys) == 5
 
 
+def test_only_udp_carries_rdt_with_ports_of_its_own() -> None:
+    key = FlowKey.of(IPv4(**IPS) / TCP(sport=1) / RDT(sport=7, dport=9))
+    assert str(key) == "10.0.0.2:7 > 10.0.0.1:9 rdt"
+
+
 def test_vlan_tags_count_when_asked() -> None:
     packets = [
         Ethernet() / IPv4(**IPS) / TCP(),
@@ -128,7 +134,7 @@ def test_keys_sort(keys: list[FlowKey]) -> None:
     both = sorted(
         [*keys, FlowKey.make("rdt", "::1", 1, "::2", 2, udp_ports=(3, 4)), FlowKey.make("udp", "::", 1, "::", 2)]
     )
-    assert all(one <= other for one, other in zip(both, both[1:], strict=False))
+    assert all(one <= other for one, other in pairwise(both))
 
 
 @pytest.mark.parametrize("convert", [str, lambda a: a.packed, lambda a: a, lambda a: netaddr.IPAddress(str(a))])
@@ -164,7 +170,7 @@ def test_a_key_that_can_not_be_is_refused(arguments: Any, message: str) -> None:
 
 @pytest.mark.parametrize(("protocol", "ports"), [("tcp", (1, 2)), ("rdt", (1,)), ("rdt", (1, 65536))])
 def test_udp_ports_are_rdt_s(protocol: str, ports: Any) -> None:
-    with pytest.raises(WireError, match="udp_ports|port 65536"):
+    with pytest.raises(WireError, match=r"udp_ports|port 65536"):
         FlowKey.make(protocol, "10.0.0.1", 1, "10.0.0.2", 2, udp_ports=ports)
 
 

@@ -56,6 +56,8 @@ def first(data: bytes) -> Any:
         (LinkType.LINUX_SLL, bytes(14) + b"\x08\x00"),
         (LinkType.LINUX_SLL2, b"\x08\x00" + bytes(18)),
         (LinkType.NULL, b"\2\0\0\0"),
+        (LinkType.LOOP, b"\0\0\0\2"),
+        (LinkType.RAW_BSD, b""),
         (LinkType.RAW, b""),
         (LinkType.IPV4, b""),
     ],
@@ -141,7 +143,7 @@ def test_df_is_obeyed_unless_forced() -> None:
         (RR + b"\0", b""),
         (RR + ROUTER_ALERT + b"\0", ROUTER_ALERT),
         (b"\1\1" + b"\x82\x03\x07" + b"\1\1\1", b"\x82\x03\x07\0"),
-        (b"\0" + ROUTER_ALERT[1:], b""),  # nothing counts behind the end of the list
+        (b"\0\4\0\0" + ROUTER_ALERT, b""),  # nothing counts behind the end of the list
         (ROUTER_ALERT + b"\x83\1\0\0", ROUTER_ALERT),  # a length of 1 can't be
         (ROUTER_ALERT + b"\x83\x09\0\0", ROUTER_ALERT),
         (b"\1\1\1\x83", b""),
@@ -207,6 +209,11 @@ def test_hop_by_hop_and_routing_stand_before_each_fragment() -> None:
     assert pieces[0][72:80] == extension(17, 3)
 
 
+def test_hop_by_hop_alone_stands_before_each_fragment() -> None:
+    for piece in fragment(ipv6(extension(200, 1) + BODY, next_header=0), 200, RAW, identification=1):
+        assert (piece[6], piece[40:48], piece[48]) == (0, b"\x2c" + extension(0, 1)[1:], 200)
+
+
 def test_destination_options_before_routing_stand_before_each_fragment() -> None:
     packet = ipv6(extension(43, 1) + extension(60, 2) + extension(17, 3) + bytes(UDP()) + BODY, next_header=60)
     for piece in fragment(packet, 200, RAW, identification=1):
@@ -225,7 +232,8 @@ def test_a_first_fragment_holds_all_headers() -> None:
     whole = fragment(packet, 500, RAW, identification=1)
     with pytest.raises(WireError, match="take 48"):
         fragment(whole[0], 48 + 8 + 39, RAW)
-    assert fragment(whole[1], 56, RAW)
+    tcp = fragment(ipv6(bytes(TCP()) + BODY, next_header=6), 500, RAW, identification=1)
+    assert fragment(tcp[1], 56, RAW)
 
 
 def test_an_ipv6_fragment_keeps_its_identification_and_counts_on() -> None:
@@ -272,6 +280,7 @@ def test_ipv4_fragments_fit_and_add_up(body: bytes, mtu: int, options: bytes) ->
 def test_ipv6_fragments_fit_and_add_up(body: bytes, mtu: int) -> None:
     pieces = fragment(ipv6(body), mtu, RAW, identification=1)
     assert all(len(piece) <= mtu and len(piece) == 40 + int.from_bytes(piece[4:6]) for piece in pieces)
+    assert not any(Packet.parse(piece, RAW).problems for piece in pieces)
     if len(pieces) > 1:
         assert all(len(piece) % 8 == 0 for piece in pieces[:-1])
         assert b"".join(piece[48:] for piece in pieces) == body

@@ -243,6 +243,8 @@ def test_the_same_range_with_other_bytes_is_an_overlap(piece: Any) -> None:
         (piece6(8, b"", more=False), "length"),
         (piece4(0, bytes(16), more=True)[:-1], "length"),
         (piece6(0, bytes(16), more=True)[:-1], "length"),
+        (piece4(8, bytes(16), more=False)[:-1], "length"),
+        (piece6(8, bytes(16), more=False)[:-1], "length"),
         (piece4(0, bytes(8), more=True, ihl=4), "length"),
         (piece4(0, bytes(8), more=True, total_length=19), "length"),
         (piece4(0, bytes(8), more=True, checksum=1), "checksum"),
@@ -351,6 +353,13 @@ def test_small_fragments_and_dead_datagrams_are_charged_too() -> None:
         reassembler.add(piece4(8, bytes(7) + b"x", more=True, id=number), 0, RAW)
     assert reassembler.memory <= 10_000
     assert len(reassembler) <= 20
+
+
+def test_fragments_of_one_datagram_are_charged_too() -> None:
+    reassembler = Reassembler(memory=10_000)
+    for start in range(16, 16 * 200, 16):
+        reassembler.add(piece4(start, bytes(8), more=True), 0, RAW)
+    assert reassembler.dropped_datagrams["memory"] >= 2
 
 
 def test_a_datagram_larger_than_the_memory_is_given_up() -> None:

@@ -17,6 +17,7 @@ from rawproto.wire.header import Header
 from rawproto.wire.icmp import ICMPEcho, ICMPv6Echo
 from rawproto.wire.ipv4 import IPv4
 from rawproto.wire.ipv6 import IPv6
+from rawproto.wire.ipv6_routing import SourceRouteToHome
 from rawproto.wire.neighbor import NeighborSolicitation, source_link_address
 from rawproto.wire.packet import Packet
 from rawproto.wire.rdt import RDT, RDT_UDP_PORT, Mss
@@ -24,6 +25,7 @@ from rawproto.wire.tcp import TCP, TCPFlags
 from rawproto.wire.tcp_options import MaximumSegmentSize, Timestamps
 from rawproto.wire.template import template
 from rawproto.wire.udp import UDP
+from rawproto.wire.udplite import UDPLite
 
 IPS: dict[str, Any] = {"src": "10.0.0.1", "dst": "10.0.0.2"}
 IP6S: dict[str, Any] = {"src": "fd00::1", "dst": "fd00::2"}
@@ -47,6 +49,7 @@ SAMPLES: list[Packet] = [
     IPv4(**IPS) / UDP() / RDT() / IPv4() / RDT() / TCP() / b"crc over crc",
     IPv4(**IPS) / UDP() / RDT(crc=7) / b"fixed",
     (Ethernet() / IPv4(**IPS) / UDP() / b"padded").replace(trailer=bytes(11)),
+    (Ethernet() / IPv4(**IPS) / RDT() / b"padded").replace(trailer=bytes(11)),
     Packet.parse(bytes(IPv4(**IPS) / UDP() / b"parsed"), LinkType.RAW),
     Packet.parse(bytes(IPv4(**IPS) / UDP() / b"parsed"), LinkType.RAW).recompute(),
     TCP() / b"no IP header",
@@ -139,13 +142,16 @@ def test_a_block_is_its_packets_back_to_back(case: tuple[Packet, list[str], list
 def test_every_place_that_is_listed_can_be_opened(sample: Packet) -> None:
     for name in places(sample):
         top = (1 << width(sample, name)) - 1
-        assert template(sample, name).render(top) == rebuilt(sample, {name: top}), name
+        made = template(sample, name)
+        assert made.render(top) == rebuilt(sample, {name: top}), name
+        assert made.block([0, top]) == made.render(0) + made.render(top), name
 
 
 @pytest.mark.parametrize(
     ("packet", "name", "at", "zeros"),
     [
         (IPv4(**IPS) / UDP() / b"\1", "udp.sport", 26, {0xFFFF}),
+        (IPv4(**IPS) / UDPLite(coverage=8) / b"\1", "udplite.sport", 26, {0xFFFF}),
         (IPv4(**IPS) / b"", "ipv4.id", 10, {0}),
         (IPv4() / ICMPEcho(type=0), "icmp.seq", 22, {0, 0xFFFF}),
         (IPv4() / ICMPEcho(type=8), "icmp.seq", 22, {0}),
@@ -179,6 +185,18 @@ def test_a_rendered_packet_verifies() -> None:
     parsed = Packet.parse(made.render("fd00::abcd", RDT_UDP_PORT, 2**64 - 1, b"xy"))
     assert parsed.checksums == {"UDP": "ok", "RDT": "ok"}
     assert (parsed[IPv6].src, parsed[RDT].seq, parsed.payload) == ("fd00::abcd", 2**64 - 1, b"xyyload")
+
+
+def test_checksums_use_the_final_destination_of_a_routing_header() -> None:
+    packet = IPv6(**IP6S) / SourceRouteToHome(addresses=bytes(16)) / UDP() / b"home"
+    made = template(packet, "ipv6.dst", "routing.addresses[0:16]")
+    rendered = Packet.parse(made.render("fd00::9", bytes(range(16))), LinkType.RAW)
+    assert rendered.checksums == {"UDP": "ok"}
+    assert bytes(rendered) == rebuilt(
+        packet, {"ipv6.dst": 0xFD << 120 | 9, "routing.addresses[0:16]": 0x0102030405060708090A0B0C0D0E0F}
+    )
+    with pytest.raises(WireError, match=r"routing.segments_left can't change: more than checksums"):
+        template(packet.replace(IPv6, dst="fd00::9"), "routing.segments_left")
 
 
 def test_checksums_that_were_given_stay() -> None:
@@ -284,7 +302,7 @@ def test_a_value_that_does_not_fit_is_refused_by_name(name: str, wrong: Any) -> 
         made.block([0, wrong])
 
 
-@pytest.mark.parametrize("rows", [[(1, 2), (1,)], [(1, 2, 3)], [1, 2], [(1,)]])
+@pytest.mark.parametrize("rows", [[(1, 2), (1,)], [(1, 2), (1, 2, 3)], [(1, 2, 3)], [1, 2], [(1,)]])
 def test_rows_of_another_length_are_refused(rows: Any) -> None:
     with pytest.raises(WireError, match="a row has"):
         template(SAMPLES[0], "ipv4.id", "udp.sport").block(rows)
@@ -303,3 +321,5 @@ def test_a_field_that_others_are_made_from_is_refused() -> None:
     with pytest.raises(WireError, match=r"squared.base can't change: more than checksums"):
         template(Squared() / b"x", "squared.base")
     assert template(Squared(square=0) / b"x", "squared.base").render(7) == b"\7\0x"
+    with pytest.raises(WireError, match=r"udplite.coverage can't change"):
+        template(IPv4(**IPS) / UDPLite() / bytes(2), "udplite.coverage")
