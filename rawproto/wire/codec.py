@@ -129,7 +129,8 @@ def units_of(table: Sequence[Field]) -> list[Unit]:
             continue
         run.append(row)
         bits = sum(field.bits for field in run)
-        if bits % 8 == 0:
+        shared_and_open = len(run) > 1 and any(field.default is None for field in run)
+        if bits % 8 == 0 and (bits in LETTERS or not shared_and_open):
             units.append(Unit(tuple(run), bits))
             run = []
     return units

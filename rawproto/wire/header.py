@@ -124,7 +124,8 @@ class Header:
     ) -> None:
         own = {name: row._replace(name=name) for name, row in vars(cls).items() if isinstance(row, Field)}
         inherited = {row.name: row for row in cls.fields}
-        cls.fields = place([*({**inherited, **own}).values()])
+        # A table that repeats every row of its base's is a table of its own, in its own order.
+        cls.fields = place([*(own if inherited.keys() <= own.keys() else {**inherited, **own}).values()])
         cls.source = source or cls.source
         cls.family = cls.__name__ if cls.__base__ is Header else cls.family
         cls.has_checksum = any(row.name in ("checksum", "crc") for row in cls.fields)

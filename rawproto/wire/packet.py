@@ -20,6 +20,7 @@ from rawproto.errors import WireError
 from rawproto.wire import (  # noqa: F401
     arp,
     cooked,
+    encapsulation,
     icmp_queries,
     ipv6_routing,
     loopback,
