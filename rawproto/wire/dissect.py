@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from rawproto.wire.ethernet import Ethernet
+from rawproto.wire.field import Field
 from rawproto.wire.frame import ChecksumStatus, LinkType
 from rawproto.wire.header import LINKTYPES, Header
 from rawproto.wire.ipv4 import IPv4
@@ -20,6 +21,7 @@ from rawproto.wire.ipv6 import IPv6
 __all__ = [
     "ChecksumVerdict",
     "Layout",
+    "Partial",
     "Problem",
     "broken_rules",
     "dissect",
@@ -61,6 +63,21 @@ class ChecksumVerdict(StrEnum):
     """Not all of the bytes are here (cut, or a fragment), or the sender left it out (UDP's 0)."""
 
 
+class Partial(NamedTuple):
+    """A header of which only the beginning is there."""
+
+    header: Header
+    """What is missing is zero."""
+    offset: int
+    length: int
+    """The bytes that are there."""
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The rows of its table that are there as a whole."""
+        return tuple(row for row in self.header.fields if not row.is_tail and row.offset + row.bits <= self.length * 8)
+
+
 class Layout(NamedTuple):
     """Where each header lies in the bytes."""
 
@@ -73,9 +90,12 @@ class Layout(NamedTuple):
     payload_end: int
     """What follows is the trailer: padding, or bytes that no length field counts."""
     fragmented: int
-    """The number of layers from which on checksums can't be verified, because the rest is in other fragments."""
+    """The number of layers from which on checksums over payloads can't be verified: what a length counts is not all
+    there, or the rest is in other fragments."""
     problems: tuple[Problem, ...]
     """What the walk itself met; `broken_rules` gives the rest."""
+    partial: Partial | None = None
+    """What stopped the walk: a header that is cut or short. It may be one of `layers`, in a shorter form."""
 
 
 def first_header(linktype: int, data: bytes) -> type[Header] | None:
@@ -98,20 +118,17 @@ def dissect(data: bytes, wire_length: int, first: type[Header] | None) -> Layout
     captured = len(data)
     offset, wire_end = 0, max(wire_length, captured)
     fragmented = -1
+    partial: Partial | None = None
     kind = first
     while kind is not None:
         end = wire_end if wire_end < captured else captured  # noqa: FURB136 - at every header
-        if end - offset < kind.SIZE:
-            problems.append(_too_short(kind, offset, end, wire_end))
-            kind = kind.short_form
-            if kind is None or end - offset < kind.SIZE:
+        if end - offset < kind.SIZE or kind.variants:
+            kind, short = _settle(kind, data, offset, end)
+            if short is not None:
+                problems.append(_too_short(short, offset, end, wire_end))
+                partial = _partial(short, data, offset, end)
+            if kind is None:
                 break
-        if kind.variants:
-            variant = kind.variant_of(data, offset, end)
-            if end - offset < variant.SIZE:
-                problems.append(_too_short(variant, offset, end, wire_end))
-            else:
-                kind = variant
         header = kind.decode(data, offset, end)
         layers.append(header)
         offsets.append(offset)
@@ -123,12 +140,15 @@ def dissect(data: bytes, wire_length: int, first: type[Header] | None) -> Layout
                 end = min(captured, wire_end)
             elif fragmented < 0:
                 problems.append(_exceeds(header, offset, wire_end, declared))
+                if kind.has_checksum and kind.checksum_covers_payload:
+                    fragmented = len(layers) - 1
         ends.append(wire_end)
         if kind.may_fragment and fragmented < 0 and header.is_fragment:
             fragmented = len(layers)
         kind = header.above(data, start, end)
         offset = start
-    if wire_end > captured:
+    # Behind an IP packet that is no link's payload (a quoted one) nothing is missed.
+    if wire_end > captured or (wire_length > captured and first is not None and not first.has_pseudo_header):
         text = f"{captured} of {max(wire_length, captured)} bytes were captured"
         problems.append(Problem("frame", "data", captured, "cut", text, by_capture=True))
     if not layers and first is None:
@@ -143,6 +163,7 @@ def dissect(data: bytes, wire_length: int, first: type[Header] | None) -> Layout
         min(wire_end, captured),
         len(layers) if fragmented < 0 else fragmented,
         tuple(problems),
+        partial,
     )
 
 
@@ -194,6 +215,9 @@ def verdicts(layout: Layout, known: ChecksumStatus) -> dict[str, ChecksumVerdict
             name = f"{header.family}#{again + 1}" if again else header.family
             network = network_below(layout.layers, at) if header.needs_network else None
             found[name] = _verdict(layout, at, network, known)
+    partial = layout.partial
+    if partial is not None and partial.header.has_checksum:
+        found.setdefault(partial.header.family, ChecksumVerdict.UNVERIFIABLE)
     return found
 
 
@@ -210,6 +234,28 @@ def _verdict(layout: Layout, at: int, network: Header | None, known: ChecksumSta
     if header.offloadable and known == ChecksumStatus.OFFLOADED:
         return ChecksumVerdict.OFFLOADED
     return ChecksumVerdict.UNVERIFIABLE if holds is None else ChecksumVerdict.BAD
+
+
+def _settle(kind: type[Header], data: bytes, offset: int, end: int) -> tuple[type[Header] | None, type[Header] | None]:
+    """What to decode at `offset`, of all the variants, and what there is too little of."""
+    short: type[Header] | None = None
+    if end - offset < kind.SIZE:
+        short, form = kind, kind.short_form
+        if form is None or end - offset < form.SIZE:
+            return None, short
+        kind = form
+    if kind.variants:
+        variant = kind.variant_of(data, offset, end)
+        if end - offset < variant.SIZE:
+            return kind, variant
+        kind = variant
+    return kind, short
+
+
+def _partial(kind: type[Header], data: bytes, offset: int, end: int) -> Partial | None:
+    if end <= offset:
+        return None
+    return Partial(kind.decode(data[offset:end].ljust(kind.SIZE, b"\0"), 0, kind.SIZE), offset, end - offset)
 
 
 def _too_short(kind: type[Header], offset: int, end: int, wire_end: int) -> Problem:

@@ -21,9 +21,18 @@ def explain_layout(layout: Layout, checksums: Mapping[str, str], problems: Seque
     lines: list[str] = []
     for header, offset in zip(layout.layers, layout.offsets, strict=True):
         lines.append(f"{type(header).__name__}, {header.size} bytes at {offset} ({header.source})")
-        lines += _header_rows(header, layout.data, offset)
-    end = max(layout.payload_start, layout.payload_end)
-    lines += _dump("payload", layout.data[layout.payload_start : end], layout.payload_start)
+        lines += _header_rows(header, layout.data, offset, header.fields)
+    start = layout.payload_start
+    partial = layout.partial
+    if partial is not None and partial.offset >= start:
+        header = partial.header
+        lines.append(
+            f"{type(header).__name__}, {partial.length} of {header.SIZE} bytes at {partial.offset} ({header.source})"
+        )
+        lines += _header_rows(header, layout.data, partial.offset, partial.fields)
+        start += partial.length
+    end = max(start, layout.payload_end)
+    lines += _dump("payload", layout.data[start:end], start)
     lines += _dump("trailer", layout.data[end:], end)
     lines += [f"checksum {name}: {verdict}" for name, verdict in checksums.items()]
     lines += [
@@ -55,8 +64,8 @@ def _default(row: Field) -> str:
     return "computed" if row.default is None else row.show(row.default)
 
 
-def _header_rows(header: Header, data: bytes, offset: int) -> Iterator[str]:
-    for row in header.fields:
+def _header_rows(header: Header, data: bytes, offset: int, rows: Sequence[Field]) -> Iterator[str]:
+    for row in rows:
         value = header.raw(row.name)
         start = offset + row.offset // 8
         if row.is_tail:

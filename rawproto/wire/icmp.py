@@ -311,5 +311,8 @@ class ParameterProblem(ICMPv6, first_byte=(4,), source="RFC 4443 §3.4"):
 
 
 def quoted(declared: int, length: int) -> int:
-    """How much of a payload of `length` bytes is the packet that an error `declared` to quote so many bytes of."""
-    return declared if 0 < declared < length else length
+    """How much of a payload of `length` bytes is the packet that an error `declared` to quote so many bytes of.
+
+    Extensions follow 128 bytes at least (RFC 4884 §4); a number below that is no such declaration.
+    """
+    return declared if 128 <= declared < length else length

@@ -287,8 +287,8 @@ IPV4_OPTIONS: OptionFamily[IPOption] = OptionFamily(
 
 
 def final_destination(options: bytes) -> bytes | None:
-    """The last address of a source route that is not exhausted, 4 bytes: where the packet really goes."""
+    """The last address of the source route, 4 bytes: where the packet really goes; None without a hop that is left."""
     for option in IPV4_OPTIONS.parse(options):
-        if isinstance(option, (LooseSourceRoute, StrictSourceRoute)) and not option.is_exhausted:
-            return pack_ipv4(option.addresses[-1])
+        if isinstance(option, (LooseSourceRoute, StrictSourceRoute)):
+            return None if option.is_exhausted else pack_ipv4(option.addresses[-1])
     return None

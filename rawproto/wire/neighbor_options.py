@@ -290,6 +290,7 @@ class DNSSearchList(DiscoveryOption):
     lifetime: int = FOREVER
     reserved: int = 0
     kind: ClassVar[int] = 31
+    strict: ClassVar[bool] = False
     source: ClassVar[str] = "RFC 8106 §5.2"
 
     def body(self) -> bytes:
@@ -312,6 +313,7 @@ class CaptivePortal(DiscoveryOption):
 
     uri: str
     kind: ClassVar[int] = 37
+    strict: ClassVar[bool] = False
     source: ClassVar[str] = "RFC 8910 §2.3"
 
     def body(self) -> bytes:

@@ -33,6 +33,8 @@ class Option:
     extra: ClassVar[int] = 0
     """How many bytes of type and length the length does not count."""
     layout: ClassVar[Struct] = NO_VALUE
+    strict: ClassVar[bool] = True
+    """Whether a value that the class does not take is wrong; else it is only written in another way."""
 
     @property
     def code(self) -> int:
@@ -101,10 +103,17 @@ class OptionFamily(Generic[OptionT]):
         return [self.row(item) for item in self.items(data)]
 
     def broken(self, data: bytes, field: str = "options") -> Iterator[Broken]:
-        """The option that can't be read, if there is one; `field` holds it."""
+        """The rules that the options in `field` break: lengths that can't be, padding behind the end that is not zero."""
         for item in self.items(data):
+            kind = self.kinds.get(item.kind)
             if item.error:
                 yield Broken(field, "option", f"option {item.kind} at byte {item.offset}: {item.error}")
+            elif item.kind in self.ends:
+                if any(item.data):
+                    yield Broken(field, "reserved", f"padding at byte {item.offset + 1} is not zero")
+            elif kind is not None and kind.strict and kind.from_value(item.data) is None:
+                text = f"option {item.kind} at byte {item.offset}: {item.length} bytes are no {kind.__name__}"
+                yield Broken(field, "length", text)
 
     def row(self, item: Item) -> TailRow:
         """One option as `explain` shows it."""

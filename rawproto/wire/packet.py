@@ -165,7 +165,8 @@ class Packet:
                 layout = self.layout
                 length = header.quoted_length(layout.ends[at] - layout.payload_start)
                 # The sender of the error has left out the rest: as with a capture, nothing is known to be wrong.
-                return Packet.parse(Frame(self.payload[:length], 0, LinkType.RAW, original_length=WHOLE))
+                version = LinkType.IPV6 if header.family == "ICMPv6" else LinkType.IPV4
+                return Packet.parse(Frame(self.payload[:length], 0, version, original_length=WHOLE))
         return None
 
     @property

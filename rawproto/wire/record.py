@@ -30,7 +30,8 @@ def record(packet: Packet, frame: Frame, number: int) -> dict[str, Any]:
     - `direction`: "inbound", "outbound" or "unknown"; `vlan_tci`: the tag that the kernel took out, or null
     - `layers`: lowest first, each with its `name` ("ipv4", "tcp"; messages go by their family) and its fields. Beside a
       field of flags stands its `..._names`, beside the type of a message `message`, beside `options` the
-      `parsed_options`. Those of the packet that an ICMP error quotes come last, with `quoted` true.
+      `parsed_options`. A header that is cut or too short has the fields that are there as a whole, and `incomplete`
+      true. Those of the packet that an ICMP error quotes come last, with `quoted` true.
     - `payload_len`: bytes behind the last header
     - `checksums`: "ok", "bad", "offloaded" or "unverifiable" by layer; a second one is called "ipv4#2"
     - `problems`: what a parser finds wrong; offsets count from the packet's first byte
@@ -53,7 +54,19 @@ def record(packet: Packet, frame: Frame, number: int) -> dict[str, Any]:
 
 
 def _layers(packet: Packet) -> list[dict[str, Any]]:
-    layers = [_layer(header) for header in packet.layout.layers]
+    layout = packet.layout
+    layers = [_layer(header) for header in layout.layers]
+    partial = layout.partial
+    if partial is not None:
+        found = _layer(partial.header)
+        whole = {row.name for row in partial.fields}
+        for row in partial.header.fields:
+            if row.name not in whole:
+                for key in (row.name, f"{row.name}_names", f"parsed_{row.name}"):
+                    found.pop(key, None)
+        if layout.offsets and layout.offsets[-1] == partial.offset:
+            found = {**layers.pop(), **found}
+        layers.append({**found, "incomplete": True})
     quoted = packet.quoted
     if quoted is not None:
         layers += [{**layer, "quoted": True} for layer in _layers(quoted)]

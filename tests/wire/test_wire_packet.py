@@ -302,7 +302,10 @@ def test_the_same_header_missing_on_the_wire() -> None:
 
 def test_a_short_length_inside_a_cut_frame_is_malformed_all_the_same() -> None:
     data = bytes(SAMPLES[0].replace(IPv4, total_length=26))
-    assert rules(Packet.parse(Frame(data, original_length=len(data) + 100))) == [("TCP", "sport", "short", False)]
+    assert rules(Packet.parse(Frame(data, original_length=len(data) + 100))) == [
+        ("TCP", "sport", "short", False),
+        ("frame", "data", "cut", True),
+    ]
 
 
 def test_a_payload_cut_by_the_capture() -> None:
@@ -550,3 +553,27 @@ def test_explain_tells_problems() -> None:
 def test_summaries(index: int, line: str) -> None:
     assert SAMPLES[index].summary() == line
     assert Packet.parse(bytes(SAMPLES[index])).summary() == line
+
+
+# Headers of which only a part is there
+
+
+@pytest.mark.parametrize(
+    ("cut", "there"), [(35, []), (36, ["sport"]), (37, ["sport"]), (41, ["sport", "dport", "length"])]
+)
+def test_the_fields_before_a_cut_are_told(cut: int, there: list[str]) -> None:
+    data = bytes(Ethernet() / IPv4() / UDP(sport=53, dport=9) / b"abc")
+    for frame in (Frame(data[:cut], original_length=len(data)), Frame(data[:cut])):
+        parsed = Packet.parse(frame)
+        partial = parsed.layout.partial
+        assert partial is not None
+        assert UDP not in parsed
+        assert [row.name for row in partial.fields] == there
+        assert (partial.offset, partial.length) == (34, cut - 34)
+        assert f"UDP, {cut - 34} of 8 bytes at 34" in parsed.explain()
+        assert "\npayload, " not in parsed.explain()
+
+
+def test_a_whole_packet_has_no_partial_header() -> None:
+    assert Packet.parse(bytes(SAMPLES[0])).layout.partial is None
+    assert Packet.parse(bytes(Ethernet(ethertype=0x0800))).layout.partial is None

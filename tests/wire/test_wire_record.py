@@ -279,3 +279,17 @@ def test_damaged_packets_can_be_written_as_json(sample: Packet, data: st.DataObj
         mutant[data.draw(st.integers(0, len(mutant) - 1))] = data.draw(st.integers(0, 255))
     frame = Frame(bytes(mutant), linktype=sample.linktype)
     json.dumps(record(Packet.parse(frame), frame, 1))
+
+
+def test_of_a_header_that_is_cut_the_fields_before_it_are_told() -> None:
+    data = bytes(Ethernet() / IPv4(src="10.0.0.1", dst="10.0.0.2") / TCP(sport=80, dport=9, seq=7, ack=8, flags=2))
+    frame = Frame(data[:47], original_length=len(data))
+    told = record(Packet.parse(frame), frame, 1)["layers"]
+    assert [layer["name"] for layer in told] == ["ethernet", "ipv4", "tcp"]
+    fields = {"name": "tcp", "sport": 80, "dport": 9, "seq": 7, "ack": 8, "data_offset": 5, "reserved": 0}
+    assert told[-1] == {**fields, "incomplete": True}
+    frame = Frame(data[:30], original_length=len(data))
+    told = record(Packet.parse(frame), frame, 1)["layers"]
+    assert told[-1]["src"] == "10.0.0.1"
+    assert "dst" not in told[-1]
+    assert "parsed_options" not in told[-1]
