@@ -103,7 +103,7 @@ class OptionFamily(Generic[OptionT]):
         return [self.row(item) for item in self.items(data)]
 
     def broken(self, data: bytes, field: str = "options") -> Iterator[Broken]:
-        """The rules that the options in `field` break: lengths that can't be, padding behind the end that is not zero."""
+        """The rules that the options in `field` break: impossible lengths, padding behind the end that is not zero."""
         for item in self.items(data):
             kind = self.kinds.get(item.kind)
             if item.error:
