@@ -27,6 +27,7 @@ from rawproto.link._interface import address_interface, resolve
 from rawproto.link._privilege import privilege_error
 from rawproto.link._wait import NO_ROOM, send_when_room
 from rawproto.link.base import Link
+from rawproto.link.bpf import Filter, attach
 from rawproto.wire.frame import Direction, Frame, LinkType
 
 __all__ = ["RawIpLink"]
@@ -48,16 +49,26 @@ class RawIpLink(Link):
     `address` is IPv4 or IPv6 text ("fe80::1%veth0" for a link-local one) and decides the version. As long as the
     link is open the kernel answers nothing ("protocol unreachable") to packets of this protocol. Frames sent may be of
     any protocol; their destination is read from their own header. `batch` is the most frames that one `receive`
-    gives; `buffer_size` the wanted socket buffers in bytes.
+    gives; `buffer_size` the wanted socket buffers in bytes. `filter`, compiled for LinkType.RAW, keeps away what does
+    not match, from the first frame on.
 
     Frames carry the kernel's time of arrival (CLOCK_REALTIME, ns). `peer` in `send` means nothing here.
 
-    Raises PrivilegeError without CAP_NET_RAW, LinkError EADDRNOTAVAIL when no interface has the address.
+    Raises PrivilegeError without CAP_NET_RAW, LinkError EADDRNOTAVAIL when no interface has the address, EINVAL for a
+    filter of another link type.
     """
 
     linktype = LinkType.RAW
 
-    def __init__(self, address: str, *, protocol: int = 253, batch: int = 256, buffer_size: int = 32 << 20) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        protocol: int = 253,
+        batch: int = 256,
+        buffer_size: int = 32 << 20,
+        filter: Filter | None = None,  # noqa: A002 - what it is called everywhere
+    ) -> None:
         self._family, text, scope = resolve(address)
         facts = address_interface(address)
         self.interface = facts.name
@@ -84,6 +95,7 @@ class RawIpLink(Link):
             """Bytes of receive buffer that the kernel gave."""
             if self._sender is not self._receiver:
                 grow_buffers(self._sender, buffer_size)
+            self._filter = filter if filter is not None and not attach(self._receiver, filter) else None
         except BaseException:
             self.close()
             raise
@@ -121,6 +133,8 @@ class RawIpLink(Link):
             pass
         except OSError as error:
             raise LinkError(error.errno or errno.EIO, f"receiving on {self.address}: {error.strerror}") from error
+        if self._filter is not None:  # the kernel can't run it
+            frames = [frame for frame in frames if self._filter.matches(frame)]
         return frames
 
     def fileno(self) -> int:

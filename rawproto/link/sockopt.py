@@ -112,3 +112,34 @@ IFF_NOARP: Final = 1 << 7
 # --- linux/sched.h: what unshare(2) and setns(2) take -------------------------------------------------------
 CLONE_NEWUSER: Final = 0x10000000
 CLONE_NEWNET: Final = 0x40000000
+
+# --- linux/filter.h: where a filter finds what is not in the bytes that it sees -----------------------------
+SKF_AD_OFF: Final = 0xFFFF_F000
+"""-0x1000 as the kernel writes it: loads from here on ask for what the kernel knows beside the frame."""
+SKF_AD_VLAN_TAG: Final = 44
+SKF_AD_VLAN_TAG_PRESENT: Final = 48
+SKF_AD_VLAN_TPID: Final = 60
+SKF_NET_OFF: Final = 0xFFF0_0000
+"""-0x100000: loads from here on count from the network header."""
+
+# --- linux/if_ether.h: the tag of a provider ----------------------------------------------------------------
+ETH_P_8021AD: Final = 0x88A8
+
+# --- linux/if_tun.h: TUN and TAP ----------------------------------------------------------------------------
+TUNSETIFF: Final = 0x400454CA
+IFF_TUN: Final = 0x0001
+IFF_TAP: Final = 0x0002
+IFF_NO_PI: Final = 0x1000
+"""No four bytes of flags and protocol before each packet."""
+
+# --- asm-generic/socket.h, linux/if_packet.h: what AF_PACKET sockets in a group need ------------------------
+SO_DETACH_FILTER: Final = 27
+PACKET_DROP_MEMBERSHIP: Final = 2
+PACKET_FANOUT_HASH: Final = 0
+PACKET_FANOUT_LB: Final = 1
+PACKET_FANOUT_CPU: Final = 2
+PACKET_FANOUT_ROLLOVER: Final = 3
+PACKET_FANOUT_RND: Final = 4
+PACKET_FANOUT_QM: Final = 5
+PACKET_FANOUT_FLAG_IGNORE_OUTGOING: Final = 0x4000
+"""A group has a hook of its own, for which PACKET_IGNORE_OUTGOING of its sockets does not count."""
