@@ -40,8 +40,6 @@ VLAN_TAG = 4
 LOOPBACK_MTU = 65_536
 """Of `lo` unless somebody has changed it (drivers/net/loopback.c)."""
 LARGEST_IPV4 = 0xFFFF
-SURE_MTU = {4: 552, 6: 1280}
-"""No path MTU is believed to be less: net.ipv4.route.min_pmtu, RFC 8200 §5."""
 FRAGMENT_HEADER = 44
 DONT_FRAGMENT = 0x40
 """In the header's byte 6."""
@@ -275,13 +273,9 @@ def _notes_on_ip(data: Octets, version: int) -> tuple[str, ...]:
     target = data[16:20] if version == 4 else data[24:40]
     group = target[0] & 0xF0 == 0xE0 if version == 4 else target[0] == 0xFF
     hops, name = (data[8], "ttl") if version == 4 else (data[7], "hop limit")
-    fragment = data[6] & 0x3F or data[7] if version == 4 else data[6] == FRAGMENT_HEADER
     if group and not hops:
         notes.append(f"with a {name} of 0 it does not leave the host if this host is in the group")
-    if len(data) > SURE_MTU[version]:
-        told = "EMSGSIZE" if version == 6 else "EMSGSIZE with don't-fragment, and fragments without"
-        notes.append(f"where the route has a smaller MTU, set or learnt from ICMP: {told}")
-    if fragment:
+    if version == 6 and data[6] == FRAGMENT_HEADER:
         notes.append(
             "where the host tracks connections (NAT, a stateful firewall) fragments are held until all are there"
         )

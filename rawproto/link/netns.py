@@ -35,13 +35,15 @@ from pyroute2.ethtool import Ethtool
 from rawproto.errors import LinkError, PrivilegeError
 from rawproto.link import sockopt
 from rawproto.link._interface import interface_facts
+from rawproto.link._netlink import give_address, netlink_errors
 from rawproto.link._privilege import privilege_error
 
 __all__ = ["Lab", "Namespace", "enter_user_namespace", "set_offloads", "veth_pair"]
 
 _THIS_NETNS = "/proc/thread-self/ns/net"
 _SYSCTL = Path("/proc/sys/net")
-_ROUTES6 = Path("/proc/thread-self/net/ipv6_route")
+_NUD_PERMANENT = 0x80
+"""linux/neighbour.h: an entry that does not age."""
 _PATIENCE_MS = 5000
 _OFFLOADS = re.compile("(tx|rx)-checksum.*|tx-scatter-gather.*|tx-.*segmentation|tx-gso-.*|rx-gro")
 """The kernel's features (net/ethtool/common.c) that `set_offloads` switches."""
@@ -150,7 +152,7 @@ def veth_pair(
     at both ends, so that every frame is cut and summed as on a plain wire. `silent` turns ARP and neighbour
     discovery off. No IPv6 address comes by itself. Raises PrivilegeError or LinkError.
     """
-    with _netlink_errors(f"joining two namespaces by {names[0]} and {names[1]}"):
+    with netlink_errors(f"joining two namespaces by {names[0]} and {names[1]}"):
         with left.entered(), IPRoute() as netlink:
             peer = {"ifname": names[1], "address": macs[1], "net_ns_fd": right.fileno(), "mtu": mtu}
             netlink.link("add", ifname=names[0], kind="veth", address=macs[0], mtu=mtu, peer=peer)
@@ -264,28 +266,6 @@ def _user_namespace_error(error: OSError) -> LinkError:
     )
 
 
-@contextlib.contextmanager
-def _netlink_errors(what: str) -> Iterator[None]:
-    """Turn what netlink raises into our own errors."""
-    try:
-        yield
-    except LinkError:
-        raise
-    except OSError as error:
-        raise _link_error(what, error.errno or errno.EIO) from error
-    except Exception as error:  # pyroute2's NetlinkError is an Exception with a `code`
-        code = getattr(error, "code", None)
-        if not isinstance(code, int):
-            raise
-        raise _link_error(what, code) from error
-
-
-def _link_error(what: str, number: int) -> LinkError:
-    if number == errno.EPERM:
-        return privilege_error(what, "CAP_NET_ADMIN")
-    return LinkError(number, f"{what}: {os.strerror(number)}")
-
-
 def _raise_interface(name: str, *, arp: bool = True) -> None:
     """Set the interface up, by ioctl, with or without ARP and neighbour discovery."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -308,21 +288,6 @@ def _await_queue(name: str) -> None:
             lambda: netlink.get_links(index)[0].get_attr("IFLA_QDISC") != "noop",
             f"{name} is up but has no queue to send from",
         )
-
-
-def _await_local_route(address: ipaddress.IPv6Address) -> None:
-    """Wait until what comes for `address` is delivered.
-
-    The kernel makes the route to itself in its own time (net/ipv6/addrconf.c, addrconf_dad_work), even without
-    duplicate address detection; until then it would forward the packets, that is, drop them.
-    """
-    start, local = f"{address.packed.hex()} 80 ", 0x8000_0000  # RTF_LOCAL (linux/ipv6_route.h)
-
-    def is_there() -> bool:
-        lines = _ROUTES6.read_text().splitlines()
-        return any(int(line.split()[8], 16) & local for line in lines if line.startswith(start))
-
-    _await(is_there, f"{address} was given but is not delivered to")
 
 
 def _await(condition: Callable[[], bool], complaint: str) -> None:
@@ -351,18 +316,18 @@ def _quieten(interface: str) -> None:
 
 def _address(namespace: Namespace, interface: str, own: str, other: str, other_mac: str) -> None:
     """Give `interface` the address `own`, and the MAC of `other` into its neighbour table if there is one."""
-    mine, theirs = ipaddress.ip_interface(own), ipaddress.ip_interface(other)
-    family = socket.AF_INET if mine.version == 4 else socket.AF_INET6
-    with _netlink_errors(f"giving {own} to {interface}"), namespace.entered(), IPRoute() as netlink:
-        index = interface_facts(interface).index
-        options: dict[str, Any] = {"family": family, "address": str(mine.ip), "prefixlen": mine.network.prefixlen}
-        if mine.version == 6:
-            options["flags"] = 0x02  # IFA_F_NODAD (linux/if_addr.h): usable at once
-        netlink.addr("add", index=index, **options)
-        if other_mac:
-            permanent = 0x80  # NUD_PERMANENT (linux/neighbour.h)
+    theirs = ipaddress.ip_interface(other)
+    family = socket.AF_INET if theirs.version == 4 else socket.AF_INET6
+    with namespace.entered():
+        give_address(interface, own)
+        if not other_mac:
+            return
+        with netlink_errors(f"telling {interface} where {other} is"), IPRoute() as netlink:
             netlink.neigh(
-                "replace", dst=str(theirs.ip), lladdr=other_mac, ifindex=index, family=family, state=permanent
+                "replace",
+                dst=str(theirs.ip),
+                lladdr=other_mac,
+                ifindex=interface_facts(interface).index,
+                family=family,
+                state=_NUD_PERMANENT,
             )
-        if isinstance(mine.ip, ipaddress.IPv6Address):
-            _await_local_route(mine.ip)

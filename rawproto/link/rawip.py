@@ -2,9 +2,10 @@
 
 What the kernel leaves of a handmade header (seen on Linux 6.18):
 
-IPv4 (IP_HDRINCL): total length and header checksum are always overwritten; identification and source only when
-they are zero. An IHL below 5 is refused. Nothing is ever fragmented. What arrives is the whole packet as it was
-on the wire, put together again if it came in fragments.
+IPv4 (IP_HDRINCL): total length and header checksum are always overwritten; the source only when it is zero, the
+identification only when it is zero and don't-fragment is not set. An IHL below 5 is refused. Nothing is ever
+fragmented, and a smaller MTU of the route is not looked at (IP_PMTUDISC_PROBE). What arrives is the whole packet as
+it was on the wire, put together again if it came in fragments.
 
 IPv6 (IPPROTO_RAW): nothing is changed on sending. On receiving the kernel strips the header; it is rebuilt here
 from the ancillary data: traffic class, flow label, hop limit and both addresses are those of the wire, the
@@ -83,10 +84,16 @@ class RawIpLink(Link):
             self._receiver = self._open(protocol)
             self._sender = self._receiver
             if self._family == socket.AF_INET:
-                self._receiver.setsockopt(socket.IPPROTO_IP, socket.IP_HDRINCL, 1)
+                setsockopt = self._receiver.setsockopt
+                setsockopt(socket.IPPROTO_IP, socket.IP_HDRINCL, 1)
+                # Otherwise the kernel cuts what a route's MTU is too small for, and connection tracking holds back
+                # fragments until all are there.
+                setsockopt(socket.IPPROTO_IP, sockopt.IP_MTU_DISCOVER, sockopt.IP_PMTUDISC_PROBE)
+                setsockopt(socket.IPPROTO_IP, sockopt.IP_NODEFRAG, 1)
                 self._receiver.bind((text, 0))
             else:
                 self._sender = self._open(socket.IPPROTO_RAW)
+                self._sender.setsockopt(sockopt.SOL_IPV6, sockopt.IPV6_MTU_DISCOVER, sockopt.IPV6_PMTUDISC_PROBE)
                 for option in (socket.IPV6_RECVPKTINFO, socket.IPV6_RECVHOPLIMIT, sockopt.IPV6_FLOWINFO):
                     self._receiver.setsockopt(sockopt.SOL_IPV6, option, 1)
                 self._receiver.bind((text, 0, 0, scope))
@@ -108,10 +115,13 @@ class RawIpLink(Link):
         sent, those after it were not.
         """
         sendto, destinations = self._sender.sendto, self._destinations
-        place = slice(16, 20) if self._family == socket.AF_INET else slice(24, 40)
+        place, version = (slice(16, 20), 4) if self._family == socket.AF_INET else (slice(24, 40), 6)
         for frame in frames:
             try:
-                sendto(frame, destinations[frame[place]])
+                address = destinations[frame[place]]
+                if frame[0] >> 4 != version:
+                    raise self._not_ours(frame, version)
+                sendto(frame, address)
             except KeyError:
                 self._send_first(frame, frame[place])
             except OSError as error:
@@ -175,7 +185,7 @@ class RawIpLink(Link):
         """Send the first frame to `destination` (4 or 16 bytes), whose socket address is made here and kept."""
         version = 4 if self._family == socket.AF_INET else 6
         if len(frame) < _MIN_HEADER[version] or frame[0] >> 4 != version:
-            raise LinkError(errno.EINVAL, f"a frame of {len(frame)} bytes is no IPv{version} packet: {frame[:1].hex()}")
+            raise self._not_ours(frame, version)
         text = socket.inet_ntop(self._family, destination)
         if version == 4:
             address: SockAddress = (text, 0)
@@ -188,6 +198,10 @@ class RawIpLink(Link):
             self._sender.sendto(frame, address)
         except OSError as error:
             self._send_again(frame, address, error)
+
+    @staticmethod
+    def _not_ours(frame: bytes, version: int) -> LinkError:
+        return LinkError(errno.EINVAL, f"a frame of {len(frame)} bytes is no IPv{version} packet: {frame[:1].hex()}")
 
     def _send_again(self, frame: bytes, address: SockAddress, error: OSError) -> None:
         """Send a frame that the kernel refused with `error`, or say why it can't be sent."""

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from rawproto.link.base import Link, LinkWrapper
 from rawproto.wire.frame import Direction, Frame
 
-__all__ = ["TapLink"]
+__all__ = ["RecordingLink"]
 
 
-class TapLink(LinkWrapper):
+class RecordingLink(LinkWrapper):
     """Passes everything on, and gives each frame to `record` (such as a capture writer's `write`) in order of events.
 
     A frame is stamped with the `now` of the call that brought it. Frames to send are recorded when they are handed

@@ -14,7 +14,7 @@ from rawproto.link.chance import derive_rng
 from rawproto.link.impair import FaultObserver, ImpairedLink
 from rawproto.link.impairment import Impairment
 from rawproto.link.memory import Segment
-from rawproto.link.tap import TapLink
+from rawproto.link.tap import RecordingLink
 from rawproto.sim.network import Host, Simulation
 from rawproto.transport.config import Config
 from rawproto.transport.endpoint import Endpoint
@@ -64,7 +64,7 @@ class Lan:
         wire = self.segment.attach(name)
         impaired = ImpairedLink(wire, impairment, partial(derive_rng, self.seed, name), on_fault)
         self.impaired[name] = impaired
-        link: Link = impaired if recording is None else TapLink(impaired, recording.write)
+        link: Link = impaired if recording is None else RecordingLink(impaired, recording.write)
         carrier = IpCarrier(link, address, mac)
         endpoint = Endpoint(config, derive_rng(self.seed, name, "endpoint"), carrier.datagram_size, trace)
         journal = None if recording is None else JournalWriter(recording)

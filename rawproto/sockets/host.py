@@ -14,7 +14,7 @@ from rawproto.errors import ProtocolError
 from rawproto.link.base import Link
 from rawproto.link.carrier import DatagramCarrier, IpCarrier
 from rawproto.link.chance import derive_rng
-from rawproto.link.tap import TapLink
+from rawproto.link.tap import RecordingLink
 from rawproto.sockets.driver import Clock, Driver, wall_clock
 from rawproto.sockets.reach import ForgivingLink
 from rawproto.sockets.socket import Socket
@@ -60,7 +60,7 @@ class Host:
     ) -> None:
         config = Config() if config is None else config
         self.reach = ForgivingLink(link)
-        tapped = self.reach if recording is None else TapLink(self.reach, recording.write)
+        tapped = self.reach if recording is None else RecordingLink(self.reach, recording.write)
         carrier: IpCarrier | DatagramCarrier
         if link.linktype is LinkType.USER0:
             carrier = DatagramCarrier(

@@ -116,7 +116,7 @@ def _fragment_ipv4(packet: bytes, mtu: int, identification: int | None, force: b
         return []
     bits = int.from_bytes(packet[6:8])
     if bits & DF and not force:
-        raise WireError(f"fragment: {total} bytes are over the MTU of {mtu} and DF is set: clear it, or say force=True")
+        raise WireError(f"fragment: {total} bytes are over the MTU of {mtu} and don't-fragment is set: clear that flag, or force it")
     body = packet[size:total]
     first = packet[:size] if identification is None else patch(packet[:size], 4, _fits(identification, 16))
     later = _later_header(first)
@@ -236,5 +236,5 @@ def _holds_chain(packet: bytes, chain: Chain, room: int) -> None:
     if needed > room:
         raise WireError(
             f"fragment: the first one has room for {room} bytes, but the headers up to the upper layer's take "
-            f"{needed} (RFC 8200 §4.5): take a larger MTU, or say force=True"
+            f"{needed} (RFC 8200 §4.5): take a larger MTU, or force it"
         )

@@ -145,7 +145,7 @@ def test_so_does_one_whose_identification_is_0() -> None:
 @pytest.mark.parametrize(
     ("frame", "reason"),
     [
-        (bytes(ETHERNET / IPv4(flags=IPv4Flags.DF) / DATAGRAM / bytes(4000)), "DF is set"),
+        (bytes(ETHERNET / IPv4(flags=IPv4Flags.DF) / DATAGRAM / bytes(4000)), "don't-fragment is set"),
         (bytes(ETHERNET / ARP() / bytes(4000)), "no IP header"),
         (bytes(ETHERNET / bytes(4000)), "no IP header"),
         (bytes(ETHERNET / IP4 / DATAGRAM / b"x") + bytes(4000), "lies behind its IP packet"),

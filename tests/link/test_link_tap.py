@@ -7,7 +7,7 @@ import pytest
 from rawproto.errors import LinkError
 from rawproto.link.base import LinkWrapper
 from rawproto.link.memory import memory_pair
-from rawproto.link.tap import TapLink
+from rawproto.link.tap import RecordingLink
 from rawproto.wire.frame import Direction, Frame, LinkType
 
 
@@ -21,7 +21,7 @@ class Enveloped(LinkWrapper):
 def test_both_directions_are_recorded_in_order_with_the_time_of_the_call() -> None:
     a, b = memory_pair("a", "b")
     seen: list[Frame] = []
-    tap = TapLink(a, seen.append)
+    tap = RecordingLink(a, seen.append)
     tap.send([b"1", b"2"], 10)
     b.send([b"3"], 11)
     tap.receive(12)
@@ -38,7 +38,7 @@ def test_both_directions_are_recorded_in_order_with_the_time_of_the_call() -> No
 def test_records_hold_what_was_on_the_wire_and_the_engine_gets_what_came() -> None:
     a, b = memory_pair("a", "b", linktype=LinkType.USER0)
     seen: list[Frame] = []
-    tap = TapLink(Enveloped(a), seen.append)
+    tap = RecordingLink(Enveloped(a), seen.append)
     tap.send([b"out"], 1, peer="b")
     b.send([b"in"], 2, peer="a")
     received = tap.receive(3)
@@ -56,7 +56,7 @@ def test_the_original_length_grows_by_the_header_put_back_and_the_rest_is_kept()
             return [Frame(b"in", 1, LinkType.RAW, "eth7", Direction.OUTBOUND, 100, 5)]
 
     seen: list[Frame] = []
-    TapLink(Sniffer(memory_pair()[0]), seen.append).receive(3)
+    RecordingLink(Sniffer(memory_pair()[0]), seen.append).receive(3)
     assert seen == [Frame(b"<:in", 3, LinkType.IPV4, "eth7", Direction.OUTBOUND, 102, 5)]
 
 
@@ -64,5 +64,5 @@ def test_a_refused_frame_raises_and_stands_in_the_record() -> None:
     a, _ = memory_pair(mtu=100)
     seen: list[Frame] = []
     with pytest.raises(LinkError):
-        TapLink(a, seen.append).send([bytes(1000)], 0)
+        RecordingLink(a, seen.append).send([bytes(1000)], 0)
     assert len(seen) == 1

@@ -83,7 +83,9 @@ def test_a_packet_with_don_t_fragment_is_not_fragmented(lab: Lab) -> None:
     packet = bytes(IPv4(src="10.0.0.1", dst="10.0.0.2", flags=IPv4Flags.DF) / UDP(sport=1, dport=9) / bytes(4000))
     with (
         FittingLink(opened(lab, "raw", 4), "fragment") as link,
-        pytest.raises(LinkError, match=r"4028 bytes is over the MTU of veth0, 1500 bytes: .*DF is set") as caught,
+        pytest.raises(
+            LinkError, match=r"4028 bytes is over the MTU of veth0, 1500 bytes: .*don't-fragment is set"
+        ) as caught,
     ):
         link.send([packet], 0)
     assert caught.value.errno == errno.EMSGSIZE

@@ -130,7 +130,7 @@ def test_padding_behind_the_packet_is_dropped() -> None:
 def test_df_is_obeyed_unless_forced() -> None:
     data = ipv4(flags=IPv4Flags.DF)
     assert fragment(data, 2000, RAW) == [data]
-    with pytest.raises(WireError, match="1044 bytes are over the MTU of 500 and DF is set"):
+    with pytest.raises(WireError, match="1044 bytes are over the MTU of 500 and don't-fragment is set"):
         fragment(data, 500, RAW)
     flags = [first(piece).flags for piece in fragment(data, 500, RAW, force=True)]
     assert flags == [IPv4Flags.DF | IPv4Flags.MF] * 2 + [IPv4Flags.DF]
