@@ -71,6 +71,7 @@ TP_STATUS_CSUM_VALID: Final = 1 << 7
 
 # --- linux/in.h: level IPPROTO_IP ---------------------------------------------------------------------------
 IP_MTU_DISCOVER: Final = 10
+IP_NODEFRAG: Final = 22
 IP_RECVERR: Final = 11
 IP_PMTUDISC_DO: Final = 2
 """Set don't-fragment and obey the path MTU that ICMP reports."""
