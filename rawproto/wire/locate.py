@@ -1,8 +1,8 @@
 """The headers of a plain frame, found and decoded in one look instead of header by header.
 
 Most frames are Ethernet, IPv4 without options or IPv6 without extension headers, and TCP or UDP. To unpack both
-headers at once costs little more than to unpack one. This decides nothing of its own: what it answers is what
-`dissect` would find, and for every other frame, damaged ones too, it answers nothing.
+headers at once costs less than to be asked for them one by one. This decides nothing of its own: what it answers is
+what `dissect` would find, and for every other frame, damaged ones too, it answers nothing.
 """
 
 from __future__ import annotations
@@ -19,58 +19,43 @@ from rawproto.wire.udp import UDP
 __all__ = ["locate"]
 
 _new = object.__new__
-_TCP, _UDP = "HHIIBBHHH0s", "HHHH"
-_IPV4, _IPV6 = ">12xHBBHHHBBH4s4s0s", ">12xHIHBB16s16s"
-_ipv4_tcp, _ipv4_udp = Struct(_IPV4 + _TCP).unpack_from, Struct(_IPV4 + _UDP).unpack_from
-_ipv6_tcp, _ipv6_udp = Struct(_IPV6 + _TCP).unpack_from, Struct(_IPV6 + _UDP).unpack_from
+# As their tables have them (see `codec`), each with the empty tail that most have.
+_ipv4 = Struct(">BBHHHBBH4s4s0s").unpack_from
+_ipv6 = Struct(">IHBB16s16s").unpack_from
+_tcp = Struct(">HHIIBBHHH0s").unpack_from
+_udp = Struct(">HHHH").unpack_from
 
 
 def locate(data: bytes) -> dict[type[Header], Header]:
     """The IP and transport header of the Ethernet frame `data`, by class; empty if it is not a plain one."""
     try:
-        if data[14] != 0x45:
-            return _locate_ipv6(data, data[20]) if data[14] >> 4 == 6 else {}
-        if data[23] == 6:
-            values = _ipv4_tcp(data)
-            end = 14 + values[3]
-            if values[0] == 0x0800 and not values[5] & 0x3FFF and 54 <= end <= len(data):
-                network = _new(IPv4)
-                network._values = values[1:12]
-                tcp = _new(TCP)
-                words = values[16] >> 4
-                tcp._values = values[12:] if words < 6 else (*values[12:21], data[54 : min(34 + words * 4, end)])
-                return {IPv4: network, TCP: tcp}
-        elif data[23] == 17:
-            values = _ipv4_udp(data)
-            if values[0] == 0x0800 and not values[5] & 0x3FFF and 42 <= 14 + values[3] <= len(data):
-                network = _new(IPv4)
-                network._values = values[1:12]
-                udp = _new(UDP)
-                udp._values = values[12:]
-                return {IPv4: network, UDP: udp}
+        if data[14] == 0x45:
+            values = _ipv4(data, 14)
+            end = 14 + values[2]
+            if values[4] & 0x3FFF or end > len(data) or data[12:14] != b"\x08\x00":
+                return {}
+            network: Header = _new(IPv4)
+            protocol, at = values[6], 34
+        elif data[14] >> 4 == 6:
+            values = _ipv6(data, 14)
+            end = 54 + values[1]
+            if end > len(data) or data[12:14] != b"\x86\xdd":
+                return {}
+            network = _new(IPv6)
+            protocol, at = values[2], 54
+        else:
+            return {}
+        network._values = values
+        if protocol == 6 and at + 20 <= end:
+            tcp = _new(TCP)
+            tcp._values = values = _tcp(data, at)
+            if values[4] > 0x5F:
+                tcp._values = (*values[:-1], data[at + 20 : min(at + (values[4] >> 4) * 4, end)])
+            return {network.__class__: network, TCP: tcp}
+        if protocol == 17 and at + 8 <= end:
+            udp = _new(UDP)
+            udp._values = _udp(data, at)
+            return {network.__class__: network, UDP: udp}
     except (IndexError, StructError):  # too short
         pass
     return {}
-
-
-def _locate_ipv6(data: bytes, next_header: int) -> dict[type[Header], Header]:
-    if next_header == 6:
-        values = _ipv6_tcp(data)
-        end, least = 54 + values[2], 74
-    elif next_header == 17:
-        values = _ipv6_udp(data)
-        end, least = 54 + values[2], 62
-    else:
-        return {}
-    if values[0] != 0x86DD or not least <= end <= len(data):
-        return {}
-    network = _new(IPv6)
-    network._values = values[1:7]
-    if next_header == 17:
-        udp = _new(UDP)
-        udp._values = values[7:]
-        return {IPv6: network, UDP: udp}
-    tcp = _new(TCP)
-    words = values[11] >> 4
-    tcp._values = values[7:] if words < 6 else (*values[7:16], data[74 : min(54 + words * 4, end)])
-    return {IPv6: network, TCP: tcp}
