@@ -17,7 +17,7 @@ from cyclopts import App, CycloptsError
 
 from rawproto import __version__
 
-__all__ = ["USAGE", "UsageError", "app", "main"]
+__all__ = ["USAGE", "FailedError", "UsageError", "app", "main"]
 
 USAGE = 2
 INTERRUPTED = 130
@@ -32,14 +32,23 @@ app = App(
     help_format="markdown",
     suppress_keyboard_interrupt=False,
 )
-VERBS = ("demo",)
+VERBS = ("demo", "explain", "dump", "sniff", "send", "ping", "traceroute", "scan", "doctor")
 for _verb in VERBS:
     # By name, so that each is imported when it is called and not before.
     app.command(f"rawproto.cli.{_verb}:{_verb}", name=_verb)
+app.register_install_completion_command(add_to_startup=False, help="Write the shell's completion script.")
 
 
 class UsageError(Exception):
     """The command can't be carried out as it was given; the text says in one line why, and what to do."""
+
+    status = USAGE
+
+
+class FailedError(Exception):
+    """The command was called rightly and could not be carried out to its end; the text says in one line why."""
+
+    status = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,8 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except CycloptsError as error:
         return _complain(_one_line(error), USAGE)
-    except UsageError as error:
-        return _complain(str(error), USAGE)
+    except (UsageError, FailedError) as error:
+        return _complain(str(error), error.status)
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
     except BrokenPipeError:

@@ -144,3 +144,9 @@ PACKET_FANOUT_RND: Final = 4
 PACKET_FANOUT_QM: Final = 5
 PACKET_FANOUT_FLAG_IGNORE_OUTGOING: Final = 0x4000
 """A group has a hook of its own, for which PACKET_IGNORE_OUTGOING of its sockets does not count."""
+
+# --- linux/if_packet.h: bits of tp_status in a ring for sending ---------------------------------------------
+TP_STATUS_AVAILABLE: Final = 0
+TP_STATUS_SEND_REQUEST: Final = 1 << 0
+TP_STATUS_SENDING: Final = 1 << 1
+TP_STATUS_WRONG_FORMAT: Final = 1 << 2

@@ -26,6 +26,7 @@ class LinuxCooked(Header, linktype=LinkType.LINUX_SLL, source=SLL):
     """The header of a cooked capture, 16 bytes."""
 
     __slots__ = ()
+    type_field = "protocol"
     packet_type: int = field(16, 0, "whose it is", SLL, names=PACKET_TYPES)
     hardware_type: int = field(16, 1, "kind of device", SLL, names=HARDWARE_NAMES)
     address_length: int = field(16, 6, "bytes of the sender's hardware address", SLL)
@@ -45,6 +46,7 @@ class LinuxCooked2(Header, linktype=LinkType.LINUX_SLL2, source=SLL2):
     """The header of a cooked capture that also tells the interface, 20 bytes."""
 
     __slots__ = ()
+    type_field = "protocol"
     protocol: int | None = computed(16, "type of the payload", SLL2, names=PROTOCOLS, base=16)
     reserved: int = field(16, 0, "reserved", SLL2)
     interface: int = field(32, 0, "index of the interface", SLL2)

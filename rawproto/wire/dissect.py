@@ -275,19 +275,21 @@ def broken_rules(layout: Layout) -> list[Problem]:
     problems = []
     captured = len(layout.data)
     for at, (header, offset, end) in enumerate(zip(layout.layers, layout.offsets, layout.ends, strict=True)):
-        words = header.fields[-1].words
-        if words is not None:
-            row = header.fields[header.index_of(words)]
-            length = header.raw(words) * header.fields[-1].unit + header.fields[-1].extra
-            if length > header.size and length > header.SIZE:
+        last = header.fields[-1]
+        if last.words is not None:
+            length = header.raw(last.words) * last.unit + last.extra
+            if length > header.SIZE and length > header.size:
+                row = header.fields[header.index_of(last.words)]
                 cut = offset + length <= end
-                text = f"{words} says {length} bytes, {header.size} are here"
+                text = f"{row.name} says {length} bytes, {header.size} are here"
                 where = offset + row.offset // 8
-                problems.append(Problem(header.family, words, where, "cut" if cut else "exceeds", text, cut))
-        # What reaches to the end of a frame that was cut may lack no more than what was cut off.
-        is_cut = captured < end and captured <= offset + header.size
-        for field, rule, text in (*header.broken_rules(), *header.rules_above(layout.layers[:at])):
+                problems.append(Problem(header.family, row.name, where, "cut" if cut else "exceeds", text, cut))
+        found = list(header.broken_rules())
+        if header.minds_lower:
+            found += header.rules_above(layout.layers[:at])
+        for field, rule, text in found:
             where = offset + header.fields[header.index_of(field)].offset // 8
-            cut = is_cut and rule in INCOMPLETE
+            # What reaches to the end of a frame that was cut may lack no more than what was cut off.
+            cut = rule in INCOMPLETE and captured < end and captured <= offset + header.size
             problems.append(Problem(header.family, field, where, "cut" if cut else rule, text, cut))
     return problems

@@ -62,6 +62,7 @@ class PPP(Header, linktype=LinkType.PPP, source="RFC 1661 §2"):
     """The protocol field of PPP, 2 bytes, as PPP over Ethernet has it."""
 
     __slots__ = ()
+    type_field = "protocol"
     variants: ClassVar[dict[int, type[Header]]] = {}
     protocol: int | None = computed(16, "type of the payload", "RFC 1661 §2", names=PPP_NAMES, base=16)
 
@@ -157,6 +158,7 @@ class GRE(Header, ip_protocol=47, source="RFC 2784 §2; RFC 2890"):
     """A GRE header, 4 bytes and as many times 4 as `flags` announce: checksum, key, sequence number, in this order."""
 
     __slots__ = ()
+    type_field = "protocol"
     flags: int = field(13, 0, "what follows", "RFC 2890 §2", names=GREFlags, base=16)
     version: int = field(3, 0, "version", "RFC 2784 §2.3.1")
     protocol: int | None = computed(16, "type of the payload", "RFC 2784 §2.4", names=ETHERTYPE_NAMES, base=16)

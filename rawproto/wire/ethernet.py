@@ -24,6 +24,7 @@ class Ethernet(Header, linktype=LinkType.ETHERNET, source="IEEE 802.3 §3"):
     """An Ethernet header, 14 bytes. Up to 1500 `ethertype` is the length of an 802.3 frame, with `LLC` above."""
 
     __slots__ = ()
+    type_field = "ethertype"
     length_field = "ethertype"
     dst: Address = mac_address("ff:ff:ff:ff:ff:ff", "destination MAC address", "IEEE 802.3 §3.2.3")
     src: Address = mac_address("00:00:00:00:00:00", "source MAC address", "IEEE 802.3 §3.2.3")
@@ -47,13 +48,14 @@ class Ethernet(Header, linktype=LinkType.ETHERNET, source="IEEE 802.3 §3"):
 
     def broken_rules(self) -> Iterator[Broken]:
         """A type or a length, and not what lies between them."""
-        yield from type_rules(self.ethertype)
+        return type_rules(self.ethertype or 0)
 
 
 class VLAN(Header, ethertype=0x8100, source="IEEE 802.1Q §9"):
     """An 802.1Q tag, 4 bytes."""
 
     __slots__ = ()
+    type_field = "ethertype"
     length_field = "ethertype"
     pcp: int = field(3, 0, "priority code point", "IEEE 802.1Q §9.6")
     dei: int = field(1, 0, "drop eligible", "IEEE 802.1Q §9.6")
@@ -77,7 +79,7 @@ class VLAN(Header, ethertype=0x8100, source="IEEE 802.1Q §9"):
 
     def broken_rules(self) -> Iterator[Broken]:
         """A type or a length, and not what lies between them."""
-        yield from type_rules(self.ethertype)
+        return type_rules(self.ethertype or 0)
 
 
 class ProviderVLAN(VLAN, ethertype=0x88A8, source="IEEE 802.1ad §9"):
@@ -97,11 +99,12 @@ def above_number(number: int, data: bytes, offset: int) -> type[Header] | None:
     return above_length(data, offset) if 0 < number <= MAX_LENGTH else ETHERTYPES.get(number)
 
 
-def type_rules(number: int | None) -> Iterator[Broken]:
+def type_rules(number: int) -> Iterator[Broken]:
     """Numbers that are neither a type nor a length."""
-    if number is not None and MAX_LENGTH < number < MIN_TYPE:
-        text = f"{number} is neither a length (up to {MAX_LENGTH}) nor a type (from {MIN_TYPE})"
-        yield Broken("ethertype", "length", text)
+    if not MAX_LENGTH < number < MIN_TYPE:
+        return iter(())
+    text = f"{number} is neither a length (up to {MAX_LENGTH}) nor a type (from {MIN_TYPE})"
+    return iter((Broken("ethertype", "length", text),))
 
 
 def ethertype_of(above: Header | None, payload: bytes) -> int:

@@ -84,6 +84,10 @@ class Header:
     checksum_covers_payload: ClassVar[bool] = True
     length_field: ClassVar[str] = ""
     """The field that `payload_end` reads; without one it is not asked."""
+    minds_lower: ClassVar[bool] = False
+    """Whether there are rules about what lies below."""
+    type_field: ClassVar[str] = ""
+    """The field that tells what lies above, if it is computed from that."""
     may_fragment: ClassVar[bool] = False
     has_pseudo_header: ClassVar[bool] = False
     """Whether checksums above use this header (IPv4, IPv6)."""
@@ -184,7 +188,7 @@ class Header:
         return iter(())
 
     def rules_above(self, below: Sequence[Header]) -> Iterator[Broken]:
-        """The rules that the values break above these headers, lowest first."""
+        """The rules that the values break above these headers, lowest first (asked if `minds_lower`)."""
         return iter(())
 
     def verify(self, data: bytes, network: Header | None) -> bool | None:

@@ -148,7 +148,7 @@ HeaderClass: TypeAlias = type[Header]
 """In the classes below `type` is a field."""
 
 
-class Message(Header):
+class Message(Header, source="RFC 792; RFC 4443"):
     """What both families share: the name of a code depends on the type."""
 
     __slots__ = ()

@@ -80,7 +80,9 @@ class ICMPRouterAdvertisement(ICMP, first_byte=(9,), source="RFC 1256 §3"):
         """(address, preference); none if they are laid out in another way."""
         if self.entry_size != 2:
             return ()
-        parts = [self.routers[at : at + 8] for at in range(0, 8 * min(self.count or 0, len(self.routers) // 8), 8)]
+        room = len(self.routers) // 8
+        count = room if self.count is None else min(self.count, room)
+        parts = [self.routers[at : at + 8] for at in range(0, 8 * count, 8)]
         return tuple((ip_text(part[:4]), int.from_bytes(part[4:], signed=True)) for part in parts)
 
     def broken_rules(self) -> Iterator[Broken]:

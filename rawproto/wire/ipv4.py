@@ -38,6 +38,7 @@ class IPv4(Header, ethertype=0x0800, ip_protocol=4, source="RFC 791 §3.1"):
     """
 
     __slots__ = ()
+    type_field = "protocol"
     link_number = LinkType.RAW
     has_pseudo_header = True
     may_fragment = True
@@ -95,7 +96,8 @@ class IPv4(Header, ethertype=0x0800, ip_protocol=4, source="RFC 791 §3.1"):
             yield Broken("ihl", "minimum", f"ihl is {ihl} words, at least 5 are needed")
         elif 0 < length < ihl * 4:
             yield Broken("total_length", "minimum", f"total_length is {length}, below the header's {ihl * 4}")
-        yield from IPV4_OPTIONS.broken(self.options)
+        if self.options:
+            yield from IPV4_OPTIONS.broken(self.options)
 
     def verify(self, data: bytes, network: Header | None) -> bool | None:
         """The sum over the header; None if a part of it is missing."""

@@ -23,6 +23,7 @@ class IPv6(Header, ethertype=0x86DD, ip_protocol=41, source="RFC 8200 §3"):
     """
 
     __slots__ = ()
+    type_field = "next_header"
     link_number = LinkType.RAW
     has_pseudo_header = True
     length_field = "payload_length"

@@ -35,6 +35,7 @@ class ExtensionHeader(Header, source="RFC 8200 §4"):
     """What they share: the type of what follows, and a length in 8 bytes that does not count the first 8."""
 
     __slots__ = ()
+    type_field = "next_header"
     next_header: int | None = computed(8, "type of what follows", "RFC 8200 §4", names=IP_PROTOCOL_NAMES)
     hdr_ext_len: int | None = computed(8, "header length in units of 8 bytes, without the first 8", "RFC 8200 §4")
 
@@ -58,6 +59,11 @@ class OptionsHeader(ExtensionHeader):
     __slots__ = ()
     options: Octets = tail(LONGEST - 2, "options", "RFC 8200 §4.2", words="hdr_ext_len", unit=8, extra=8)
 
+    def above(self, data: bytes, offset: int, end: int) -> type[Header] | None:
+        """By the next header, unless the options can't be read: nobody looks behind such (RFC 8200 §4.2)."""
+        is_readable = not any(item.error for item in IPV6_OPTIONS.items(self.options))
+        return super().above(data, offset, end) if is_readable else None
+
     def broken_rules(self) -> Iterator[Broken]:
         """Whether the options can be read."""
         return IPV6_OPTIONS.broken(self.options)
@@ -77,6 +83,7 @@ class HopByHop(OptionsHeader, ip_protocol=0, source="RFC 8200 §4.3"):
 
     __slots__ = ()
     family: ClassVar[str] = "HopByHop"
+    minds_lower = True
     length_field = "options"
 
     def payload_end(self, offset: int) -> int | None:
@@ -113,6 +120,7 @@ class Fragment(Header, ip_protocol=44, source="RFC 8200 §4.5"):
     """A fragment header, 8 bytes."""
 
     __slots__ = ()
+    type_field = "next_header"
     may_fragment = True
     next_header: int | None = computed(8, "type of what follows", "RFC 8200 §4.5", names=IP_PROTOCOL_NAMES)
     reserved: int = field(8, 0, "reserved", "RFC 8200 §4.5")
@@ -139,6 +147,7 @@ class AH(Header, ip_protocol=51, source="RFC 4302 §2"):
     """An authentication header, 12 bytes and the check value."""
 
     __slots__ = ()
+    type_field = "next_header"
     next_header: int | None = computed(8, "type of what follows", "RFC 4302 §2.1", names=IP_PROTOCOL_NAMES)
     length: int | None = computed(8, "header length in 32-bit words, less 2", "RFC 4302 §2.2")
     reserved: int = field(16, 0, "reserved", "RFC 4302 §2.3")

@@ -42,6 +42,15 @@ class Routing(ExtensionHeader, ip_protocol=43, source="RFC 8200 §4.4"):
         """By the routing type."""
         return cls.variants.get(data[offset + 2], UnknownRouting)
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether it is laid out as its type says; nobody looks behind one that is not (RFC 8754 §4.3.1.1)."""
+        return True
+
+    def above(self, data: bytes, offset: int, end: int) -> type[Header] | None:
+        """By the next header, if this one is all here and can be read."""
+        return super().above(data, offset, end) if self.is_readable else None
+
     def final(self, dst: bytes) -> bytes | None:
         """Where the packet is going in the end, given the IPv6 header's destination; None if that is it."""
         return None
@@ -95,6 +104,11 @@ class SourceRouteToHome(SourceRoute, first_byte=(2,), source="RFC 6275 §6.4"):
     __slots__ = ()
     routing_type: int = field(8, 2, "kind of routing header", "RFC 6275 §6.4.1", names=TYPES)
     segments_left: int = field(8, 1, "stops that are still to come: the home address", "RFC 6275 §6.4.1")
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether there is room for the address."""
+        return (self.hdr_ext_len or 0) >= 2
 
     def broken_rules(self) -> Iterator[Broken]:
         """One address, one stop."""
@@ -151,6 +165,11 @@ class SegmentRouting(Routing, first_byte=(4,), source="RFC 8754 §2"):
     segments: Octets = tail(LONGEST - 8, "segments, then TLVs", "RFC 8754 §2", words="hdr_ext_len", unit=8, extra=8)
 
     @property
+    def is_readable(self) -> bool:
+        """Whether there is room for the segments."""
+        return 2 * (self.last_entry + 1) <= (self.hdr_ext_len or 0)
+
+    @property
     def parsed_segments(self) -> tuple[str, ...]:
         """The stops, from the final one back to the first."""
         return tuple(ip_text(part) for part in _addresses(self.segments)[: self.last_entry + 1])
@@ -167,7 +186,7 @@ class SegmentRouting(Routing, first_byte=(4,), source="RFC 8754 §2"):
 
     def broken_rules(self) -> Iterator[Broken]:
         """The segments are there, and not more stops than those."""
-        if 2 * (self.last_entry + 1) > (self.hdr_ext_len or 0):
+        if not self.is_readable:
             text = f"last_entry is {self.last_entry}, with room for {(self.hdr_ext_len or 0) // 2} segments"
             yield Broken("last_entry", "length", text)
         if self.segments_left > self.last_entry + 1:

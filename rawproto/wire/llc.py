@@ -77,6 +77,7 @@ class SNAP(Header, source="RFC 1042; IEEE 802 §9"):
     """A SNAP header, 5 bytes: an EtherType behind LLC."""
 
     __slots__ = ()
+    type_field = "ethertype"
     oui: int = field(24, 0, "whose protocol number it is", "IEEE 802 §9.5", names=OUIS, base=16)
     ethertype: int | None = computed(16, "protocol number", "IEEE 802 §9.5", names=ETHERTYPE_NAMES, base=16)
 

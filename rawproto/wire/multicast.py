@@ -87,10 +87,10 @@ class GroupRecord:
         return f"{ip_text(pack_ip(self.group))} {RECORD_NAMES.get(self.kind, f'kind {self.kind}')} {{{sources}}}"
 
 
-def records_in(data: bytes, count: int, size: int) -> Iterator[tuple[int, int, GroupRecord | None]]:
-    """Up to `count` records with addresses of `size` bytes: offset, length, record; None for one that is cut."""
+def records_in(data: bytes, count: int | None, size: int) -> Iterator[tuple[int, int, GroupRecord | None]]:
+    """Up to `count` records with addresses of `size` bytes, or all: offset, length, record; None for a cut one."""
     at = 0
-    for _ in range(count):
+    for _ in range(len(data) // (4 + size) if count is None else count):
         sources = int.from_bytes(data[at + 2 : at + 4])
         start = at + 4 + size
         stop = start + size * sources
@@ -103,14 +103,17 @@ def records_in(data: bytes, count: int, size: int) -> Iterator[tuple[int, int, G
         at = end
 
 
-def addresses_in(data: bytes, count: int, size: int) -> tuple[str, ...]:
-    """Up to `count` addresses of `size` bytes."""
-    return tuple(ip_text(data[at : at + size]) for at in range(0, size * min(count, len(data) // size), size))
+def addresses_in(data: bytes, count: int | None, size: int) -> tuple[str, ...]:
+    """Up to `count` addresses of `size` bytes, or all."""
+    room = len(data) // size
+    return tuple(
+        ip_text(data[at : at + size]) for at in range(0, size * min(room if count is None else count, room), size)
+    )
 
 
 def count_records(data: bytes, size: int) -> int:
     """How many whole records `data` holds."""
-    return sum(record is not None for _, _, record in records_in(data, len(data) // (4 + size), size))
+    return sum(record is not None for _, _, record in records_in(data, None, size))
 
 
 def source_rows(sources: Iterable[str], size: int, source: str) -> list[TailRow]:
@@ -118,7 +121,7 @@ def source_rows(sources: Iterable[str], size: int, source: str) -> list[TailRow]
     return [TailRow(size * at, size, f"source {at}", address, source) for at, address in enumerate(sources)]
 
 
-def record_rows(data: bytes, count: int, size: int, source: str) -> list[TailRow]:
+def record_rows(data: bytes, count: int | None, size: int, source: str) -> list[TailRow]:
     """One row a record."""
     return [
         TailRow(offset, length, "record", "cut" if record is None else str(record), source)
@@ -126,7 +129,7 @@ def record_rows(data: bytes, count: int, size: int, source: str) -> list[TailRow
     ]
 
 
-def record_rules(data: bytes, count: int, size: int) -> Iterator[Broken]:
+def record_rules(data: bytes, count: int | None, size: int) -> Iterator[Broken]:
     """Whether the records are there."""
     for offset, _, record in records_in(data, count, size):
         if record is None:
@@ -170,7 +173,7 @@ class MLDQuery(ICMPv6, source="RFC 3810 §5.1"):
     @property
     def parsed_sources(self) -> tuple[str, ...]:
         """The sources as text."""
-        return addresses_in(self.sources, self.count or 0, 16)
+        return addresses_in(self.sources, self.count, 16)
 
     def broken_rules(self) -> Iterator[Broken]:
         """The sources are there."""
@@ -198,15 +201,15 @@ class MLDReport(ICMPv6, first_byte=(143,), source="RFC 3810 §5.2"):
     @property
     def parsed_records(self) -> tuple[GroupRecord, ...]:
         """The records as objects, up to one that is cut."""
-        return tuple(record for _, _, record in records_in(self.records, self.count or 0, 16) if record is not None)
+        return tuple(record for _, _, record in records_in(self.records, self.count, 16) if record is not None)
 
     def broken_rules(self) -> Iterator[Broken]:
         """The records are there."""
-        return record_rules(self.records, self.count or 0, 16)
+        return record_rules(self.records, self.count, 16)
 
     def tail_rows(self) -> list[TailRow]:
         """One row a record."""
-        return record_rows(self.records, self.count or 0, 16, "RFC 3810 §5.2.4")
+        return record_rows(self.records, self.count, 16, "RFC 3810 §5.2.4")
 
 
 class IGMP(Header, ip_protocol=2, source="RFC 2236 §2"):
@@ -266,7 +269,7 @@ class IGMPQuery(IGMP, source="RFC 3376 §4.1"):
     @property
     def parsed_sources(self) -> tuple[str, ...]:
         """The sources as text."""
-        return addresses_in(self.sources, self.count or 0, 4)
+        return addresses_in(self.sources, self.count, 4)
 
     def broken_rules(self) -> Iterator[Broken]:
         """The sources are there."""
@@ -294,12 +297,12 @@ class IGMPReport(IGMP, first_byte=(0x22,), source="RFC 3376 §4.2"):
     @property
     def parsed_records(self) -> tuple[GroupRecord, ...]:
         """The records as objects, up to one that is cut."""
-        return tuple(record for _, _, record in records_in(self.records, self.count or 0, 4) if record is not None)
+        return tuple(record for _, _, record in records_in(self.records, self.count, 4) if record is not None)
 
     def broken_rules(self) -> Iterator[Broken]:
         """The records are there."""
-        return record_rules(self.records, self.count or 0, 4)
+        return record_rules(self.records, self.count, 4)
 
     def tail_rows(self) -> list[TailRow]:
         """One row a record."""
-        return record_rows(self.records, self.count or 0, 4, "RFC 3376 §4.2.4")
+        return record_rows(self.records, self.count, 4, "RFC 3376 §4.2.4")

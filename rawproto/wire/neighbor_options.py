@@ -71,6 +71,8 @@ class DiscoveryOption(Option):
             body = self.body()
             units = (len(body) + 9) // 8
             return bytes((self.code, units)) + body.ljust(units * 8 - 2, b"\0")
+        except WireError:  # of an address: it says more
+            raise
         except (StructError, ValueError, OverflowError):
             raise WireError(f"neighbor option {self!r}: type, length or a value does not fit") from None
 

@@ -50,10 +50,17 @@ class Option:
         """The option with this value; None if the value is not one that this class could write."""
         return cls(*cls.layout.unpack(value)) if len(value) == cls.layout.size else None
 
+    @classmethod
+    def is_fixed(cls) -> bool:
+        """Whether the layout says all about its value."""
+        return cls.from_value.__func__ is Option.from_value.__func__  # type: ignore[attr-defined]
+
     def __bytes__(self) -> bytes:
         try:
             body = self.body()
             return bytes((self.code, len(body) + 2 - self.extra)) + body
+        except WireError:  # of an address: it says more
+            raise
         except (StructError, ValueError, OverflowError):
             raise WireError(f"{self.called} {self!r}: a value does not fit") from None
 
@@ -75,6 +82,7 @@ class OptionFamily(Generic[OptionT]):
         extra: int = 0,
     ) -> None:
         self.kinds = {kind.kind: kind for kind in kinds}
+        self.sizes = {kind.kind: kind.layout.size for kind in kinds if kind.is_fixed()}
         self.raw = raw
         self.ends = ends
         self.singles = singles
@@ -111,9 +119,13 @@ class OptionFamily(Generic[OptionT]):
             elif item.kind in self.ends:
                 if any(item.data):
                     yield Broken(field, "reserved", f"padding at byte {item.offset + 1} is not zero")
-            elif kind is not None and kind.strict and kind.from_value(item.data) is None:
+            elif kind is not None and not self._fits(kind, item):
                 text = f"option {item.kind} at byte {item.offset}: {item.length} bytes are no {kind.__name__}"
                 yield Broken(field, "length", text)
+
+    def _fits(self, kind: type[OptionT], item: Item) -> bool:
+        size = self.sizes.get(item.kind)
+        return len(item.data) == size if size is not None else not kind.strict or kind.from_value(item.data) is not None
 
     def row(self, item: Item) -> TailRow:
         """One option as `explain` shows it."""

@@ -179,8 +179,19 @@ class Packet:
         return Packet(self.layout.layers, self.payload, trailer=self.trailer, linktype=self._linktype)
 
     def recompute(self) -> Packet:
-        """The same packet with lengths, checksums and types left open again, to be computed on build."""
-        layers = [header.recompute() for header in self.layers]
+        """The same packet with lengths, checksums and types left open again, to be computed on build.
+
+        The type of a payload that no header here is for stays, and so do the headers in a fragment: what they count
+        and sum is not all here.
+        """
+        layers: list[Header] = []
+        is_fragment = False
+        for header in self.layers:
+            layers.append(header if is_fragment else header.recompute())
+            is_fragment = is_fragment or (header.may_fragment and header.is_fragment)
+        if layers and layers[-1].type_field:
+            name = layers[-1].type_field
+            layers[-1] = layers[-1].replace(**{name: self.layers[-1].raw(name)})
         return Packet(layers, self.payload, trailer=self.trailer, linktype=self._linktype)
 
     def replace(

@@ -85,7 +85,8 @@ class TCP(Header, ip_protocol=6, source="RFC 9293 §3.1"):
         """The data offset, and whether the options can be read."""
         if (self.data_offset or 0) < 5:
             yield Broken("data_offset", "minimum", f"data_offset is {self.data_offset} words, 5 at least")
-        yield from TCP_OPTIONS.broken(self.options)
+        if self.options:
+            yield from TCP_OPTIONS.broken(self.options)
 
     def verify(self, data: bytes, network: Header | None) -> bool | None:
         """The sum over pseudo header and segment."""

@@ -131,6 +131,12 @@ class MD5Signature(TCPOption):
     source: ClassVar[str] = "RFC 2385 §3"
     layout: ClassVar[Struct] = Struct("16s")
 
+    def body(self) -> bytes:
+        """The digest."""
+        if len(self.digest) != 16:
+            raise ValueError
+        return self.digest
+
 
 @dataclass(frozen=True, slots=True)
 class UserTimeout(TCPOption):

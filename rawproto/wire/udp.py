@@ -20,6 +20,7 @@ class UDP(Header, ip_protocol=17, source="RFC 768"):
     __slots__ = ()
     needs_network = True
     offloadable = True
+    minds_lower = True
     length_field = "length"
     sport: int = field(16, 0, "source port", "RFC 768 p1", names=PORT_NAMES)
     dport: int = field(16, 0, "destination port", "RFC 768 p2", names=PORT_NAMES)
@@ -58,7 +59,12 @@ class UDP(Header, ip_protocol=17, source="RFC 768"):
             yield Broken("length", "minimum", "length is 0, the header alone has 8 bytes")
 
     def verify(self, data: bytes, network: Header | None) -> bool | None:
-        """The sum; None if the sender left it out."""
-        if network is None or (self._values[3] == 0 and network.raw("version") == 4):
+        """The sum; None if the sender left it out, or there is no telling what it covers."""
+        if network is None:
             return None
+        _, _, length, checksum = self._values
+        if checksum == 0 or length < 8:
+            is_jumbo = length == 0 and network.raw("version") == 6
+            if (length < 8 and not is_jumbo) or network.raw("version") == 4:
+                return None
         return sum_on(network.pseudo_sum(17, len(data)), data) == 0 and self._values[3] != 0

@@ -38,8 +38,8 @@ class UDPLite(Header, ip_protocol=136, source="RFC 3828 §3.1"):
             yield Broken("coverage", "minimum", f"coverage is {self.coverage}, the header alone has 8 bytes")
 
     def verify(self, data: bytes, network: Header | None) -> bool | None:
-        """The sum; one of 0 is not allowed."""
-        if network is None:
+        """The sum; one of 0 is not allowed. None for a coverage that can't be."""
+        if network is None or 0 < self.coverage < 8 or self.coverage > len(data):
             return None
         covered = data[: self.coverage or len(data)]
         return sum_on(network.pseudo_sum(136, len(data)), covered) == 0 and self.checksum != 0

@@ -219,6 +219,24 @@ def test_replace_gives_another_packet() -> None:
     assert parsed.recompute().checksums == {"IPv4": "ok", "TCP": "ok"}
 
 
+@pytest.mark.parametrize(
+    "packet",
+    [
+        Ethernet(ethertype=0x88CC) / b"LLDP",
+        Ethernet() / VLAN(ethertype=0x88CC) / b"LLDP",
+        Ethernet() / IPv4(protocol=132) / b"SCTP",
+        Ethernet() / IPv6(next_header=132) / b"SCTP",
+        Ethernet() / IPv4(flags=IPv4Flags.MF) / UDP(length=900, checksum=0x1234) / bytes(8),
+        Ethernet() / IPv4(protocol=17, fragment_offset=7) / bytes(8),
+    ],
+)
+def test_recompute_keeps_what_it_cannot_know(packet: Packet) -> None:
+    """The type of a payload that no header here is for, and what a fragment carries."""
+    data = bytes(packet)
+    assert bytes(Packet.parse(data).recompute()) == data
+    assert bytes(Packet.parse(data).replace(trailer=b"x").recompute()) == data + b"x"
+
+
 def test_wrong_composition_is_refused() -> None:
     with pytest.raises(WireError, match="TCP can't follow a payload of 3 bytes"):
         IPv4() / b"abc" / TCP()
@@ -540,13 +558,13 @@ def test_explain_tells_problems() -> None:
 @pytest.mark.parametrize(
     ("index", "line"),
     [
-        (0, "IP 10.0.0.1.1234 > 10.0.0.2.80: Flags [S], seq 7:12, win 65535, length 5"),
-        (1, "vlan 5, IP6 fd00::1.1234 > fd00::2.80: Flags [S], seq 7:12, win 65535, length 5"),
+        (0, "IP 10.0.0.1.1234 > 10.0.0.2.80: Flags [S], seq 7:12, win 65535, options [mss 1460], length 5"),
+        (1, "vlan 5, p 3, IP6 fd00::1.1234 > fd00::2.80: Flags [S], seq 7:12, win 65535, options [mss 1460], length 5"),
         (2, "IP 10.0.0.1.53 > 10.0.0.2.9: UDP, length 3"),
         (3, "IP6 fd00::1.25300 > fd00::2.0: UDP, length 53, RDT [SYN], number 0, seq 0:1, win 0, length 1"),
         (4, "IP 10.0.0.1.0 > 10.0.0.2.0: RDT [ACK], number 4, seq 0, ack 9, win 0, length 0"),
         (5, "ARP, Request who-has 10.0.0.2 tell 10.0.0.1, length 28"),
-        (6, "IP 10.0.0.1 > 10.0.0.2: ICMP, echo request, id 1, seq 2, length 12"),
+        (6, "IP 10.0.0.1 > 10.0.0.2: ICMP echo request, id 1, seq 2, length 12"),
         (9, "IP6 fd00::1 > fd00::2: ICMP6, neighbor solicitation, who has fd00::2, length 32"),
     ],
 )

@@ -16,12 +16,20 @@ from hypothesis import strategies as st
 
 from rawproto.wire.address import pack_ip
 from rawproto.wire.arp import ARP
-from rawproto.wire.ethernet import VLAN, Ethernet
+from rawproto.wire.ethernet import VLAN, Ethernet, ProviderVLAN
 from rawproto.wire.header import Header
-from rawproto.wire.icmp import ICMPEcho, ICMPv6Echo
+from rawproto.wire.icmp import ICMPEcho, ICMPError, ICMPRedirect, ICMPv6Echo, PacketTooBig
+from rawproto.wire.icmp_queries import ICMPTimestamp
 from rawproto.wire.ipv4 import IPv4
+from rawproto.wire.ipv4_options import IPRouterAlert, RecordRoute
 from rawproto.wire.ipv6 import IPv6
-from rawproto.wire.neighbor import NeighborSolicitation, source_link_address
+from rawproto.wire.ipv6_extension import AH, DestinationOptions, Fragment, HopByHop
+from rawproto.wire.ipv6_options import HomeAddress, IPv6RouterAlert
+from rawproto.wire.ipv6_routing import SegmentRouting, SourceRoute
+from rawproto.wire.llc import LLC, SNAP
+from rawproto.wire.multicast import GroupRecord, MLDMessage, MLDReport
+from rawproto.wire.neighbor import NeighborSolicitation, RouterAdvertisement, source_link_address
+from rawproto.wire.neighbor_options import DNSServers, LinkMTU, PrefixInformation
 from rawproto.wire.packet import Packet
 from rawproto.wire.tcp import TCP, TCPFlags
 from rawproto.wire.tcp_options import MaximumSegmentSize, SackPermitted, Timestamps, WindowScale
@@ -116,9 +124,94 @@ def pairs(scapy: Any) -> list[tuple[Packet | Header, Any]]:
     ]
 
 
-@pytest.mark.parametrize("index", range(8))
+def more_pairs(scapy: Any) -> list[tuple[Packet | Header, Any]]:
+    ether = scapy.Ether(**MACS)
+    ip, ip6, udp = scapy.IP(**IPS), scapy.IPv6(**IP6S), scapy.UDP(sport=9, dport=7777) / b"abc"
+    base, base6 = Ethernet(**MACS) / IPv4(**IPS, id=1), Ethernet(**MACS) / IPv6(**IP6S)
+    mine = UDP(sport=9, dport=7777) / b"abc"
+    stop = "2001:db8::9"
+    quoted, quoted6 = bytes(IPv4(**IPS) / mine), bytes(IPv6(**IP6S) / mine)
+    return [
+        (
+            Ethernet(**MACS) / ProviderVLAN(vid=7) / VLAN(vid=5) / IPv4(**IPS, id=1) / mine,
+            ether / scapy.Dot1AD(vlan=7) / scapy.Dot1Q(vlan=5) / ip / udp,
+        ),
+        (
+            Ethernet(**MACS) / LLC() / SNAP() / IPv4(**IPS, id=1) / mine,
+            scapy.Dot3(**MACS) / scapy.LLC(ctrl=3) / scapy.SNAP() / ip / udp,
+        ),
+        (
+            Ethernet(**MACS) / IPv4(**IPS, id=1, options=[RecordRoute(("0.0.0.0",)), IPRouterAlert()]) / mine,
+            ether
+            / scapy.IP(**IPS, options=[scapy.IPOption_RR(routers=["0.0.0.0"]), scapy.IPOption_Router_Alert()])
+            / udp,
+        ),
+        (
+            base6 / HopByHop(options=[IPv6RouterAlert()]) / MLDMessage(type=131, group="ff02::9"),
+            ether
+            / ip6
+            / scapy.IPv6ExtHdrHopByHop(options=[scapy.RouterAlert(), scapy.Pad1(), scapy.Pad1()], autopad=0)
+            / scapy.ICMPv6MLReport(mladdr="ff02::9", mrd=0),
+        ),
+        (
+            base6 / SourceRoute(segments_left=1, addresses=pack_ip(stop)) / mine,
+            ether / ip6 / scapy.IPv6ExtHdrRouting(addresses=[stop]) / udp,
+        ),
+        (
+            base6 / SegmentRouting(segments_left=1, last_entry=0, segments=pack_ip(stop)) / mine,
+            ether / ip6 / scapy.IPv6ExtHdrSegmentRouting(addresses=[stop], segleft=1, lastentry=0) / udp,
+        ),
+        (base6 / Fragment(id=5) / mine, ether / ip6 / scapy.IPv6ExtHdrFragment(id=5) / udp),
+        (
+            base6 / DestinationOptions(options=[b"\1\2\0\0", HomeAddress(stop)]) / mine,
+            ether / ip6 / scapy.IPv6ExtHdrDestOpt(options=[scapy.HAO(hoa=stop)]) / udp,
+        ),
+        (
+            base
+            / AH(spi=1, seq=2, icv=bytes(12))
+            / UDP(sport=9, dport=7777, checksum=0)
+            / b"abc",  # it sums nothing there
+            ether / ip / scapy.AH(nh=17, payloadlen=4, spi=1, seq=2, icv=bytes(12)) / udp,
+        ),
+        (
+            base / ICMPError(code=4, mtu=1400) / quoted,
+            ether / ip / scapy.ICMP(type=3, code=4, nexthopmtu=1400) / quoted,
+        ),
+        (
+            base / ICMPRedirect(gateway="10.0.0.3") / quoted,
+            ether / ip / scapy.ICMP(type=5, code=1, gw="10.0.0.3") / quoted,
+        ),
+        (
+            base / ICMPTimestamp(id=1, originate=3, receive=4, transmit=5),
+            ether / ip / scapy.ICMP(type=13, id=1, ts_ori=3, ts_rx=4, ts_tx=5),
+        ),
+        (base6 / PacketTooBig(mtu=1280) / quoted6, ether / ip6 / scapy.ICMPv6PacketTooBig(mtu=1280) / quoted6),
+        (
+            base6.replace(IPv6, hop_limit=255)
+            / RouterAdvertisement(
+                preference=1, options=[PrefixInformation("2001:db8::"), LinkMTU(1500), DNSServers((stop,), 9)]
+            ),
+            ether
+            / ip6
+            / scapy.ICMPv6ND_RA(prf=1, chlim=64)
+            / scapy.ICMPv6NDOptPrefixInfo(prefix="2001:db8::")
+            / scapy.ICMPv6NDOptMTU(mtu=1500)
+            / scapy.ICMPv6NDOptRDNSS(dns=[stop], lifetime=9),
+        ),
+        (
+            base6.replace(IPv6, hop_limit=1) / MLDReport(records=[GroupRecord(4, "ff02::9", (stop,))]),
+            ether
+            / ip6
+            / scapy.ICMPv6MLReport2(records=[scapy.ICMPv6MLDMultAddrRec(rtype=4, dst="ff02::9", sources=[stop])]),
+        ),
+    ]
+
+
+@pytest.mark.parametrize("index", range(8 + 15))
 def test_the_same_bytes_as_scapy(scapy: Any, index: int) -> None:
-    ours, theirs = pairs(scapy)[index]
+    every = [*pairs(scapy), *more_pairs(scapy)]
+    assert len(every) == 8 + 15
+    ours, theirs = every[index]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = scapy.raw(theirs)
