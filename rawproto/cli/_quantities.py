@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from fractions import Fraction
+
+from rawproto.cli._rates import parse_pace
 
 __all__ = ["parse_dscp", "parse_ports", "parse_rate_per_second", "time_text", "time_within", "whole_within"]
 
 WHOLE = re.compile(r"\s*([0-9]{1,9})\s*", re.ASCII)
 TIME = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})\s*(us|µs|ms|s|min)?\s*", re.ASCII)
 TIME_UNITS = {"us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, None: 10**9}
-RATE = re.compile(r"\s*([0-9]{1,7}(?:\.[0-9]{0,3})?|\.[0-9]{1,3})\s*(?:/s)?\s*", re.ASCII)
+PLAIN = re.compile(r"\s*[0-9.]+\s*", re.ASCII)
 PORTS = re.compile(r"\s*([0-9]{1,5})\s*(?:-\s*([0-9]{1,5})\s*)?", re.ASCII)
 FASTEST = 100_000
 LAST_PORT = 65_535
@@ -88,9 +91,12 @@ def parse_ports(text: str) -> tuple[int, ...]:
     return tuple(ports)
 
 
-def parse_rate_per_second(text: str) -> float:
-    """How many a second: "200", "0.5", "1000/s"."""
-    match = RATE.fullmatch(text)
-    if match is None or not 0 < float(match[1]) <= FASTEST:
+def parse_rate_per_second(text: str) -> Fraction:
+    """How many a second: "200", "0.5", "1000/s", "2k/s"."""
+    try:
+        rate = parse_pace(f"{text}/s" if PLAIN.fullmatch(text) else text)
+    except ValueError:
+        rate = None
+    if rate is None or rate.unit != "frames" or rate.value > FASTEST:
         raise ValueError(f"{text!r} is not a rate: give how many a second, above 0 and up to {FASTEST}")
-    return float(match[1])
+    return rate.value

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from rawproto.cli import UsageError
 from rawproto.cli._hosts import LocalNetwork
 from rawproto.cli._targets import Target, network_of
+from rawproto.errors import LinkError
 from rawproto.link.base import Link
 from rawproto.link.packet import PacketLink
 from rawproto.sockets.driver import wall_clock
@@ -71,10 +72,12 @@ def sweep_echo(targets: Sequence[Target], plan: SweepPlan, progress: Progress) -
     with contextlib.ExitStack() as stack:
         links: dict[str, Link] = {}
         questions: list[Iterable[Question]] = []
-        for source, addresses in _by_source(targets).items():
+        groups, stage = _by_source(targets)
+        for source, addresses in groups.items():
             links[source] = stack.enter_context(open_raw(source, "icmp"))
             questions.append(ask_echo(addresses, source.partition("%")[0], identification, source))
-        return _run(Stage(), plan, (one for group in questions for one in group), len(targets), links, progress)
+        total = sum(map(len, groups.values()))
+        return _run(stage, plan, (one for group in questions for one in group), total, links, progress)
 
 
 def sweep_ports(targets: Sequence[Target], ports: Sequence[int], plan: SweepPlan, progress: Progress) -> Stage:
@@ -83,7 +86,7 @@ def sweep_ports(targets: Sequence[Target], ports: Sequence[int], plan: SweepPlan
     with contextlib.ExitStack() as stack:
         links: dict[str, Link] = {}
         groups: list[tuple[list[str], str, int]] = []
-        for source, addresses in _by_source(targets).items():
+        for source, addresses in _by_source(targets)[0].items():
             sport = stack.enter_context(reserve_port(source, socket.SOCK_STREAM))
             links[source] = stack.enter_context(open_raw(source, "tcp", f"tcp dst port {sport}"))
             links[f"{source} icmp"] = stack.enter_context(open_raw(source, "icmp"))
@@ -95,15 +98,29 @@ def sweep_ports(targets: Sequence[Target], ports: Sequence[int], plan: SweepPlan
                     pairs = ((address, port) for address in addresses)
                     yield from ask_port(pairs, source.partition("%")[0], sport, seq, source)
 
-        return _run(Stage(), plan, questions(), len(targets) * len(ports), links, progress)
+        total = len(ports) * sum(len(addresses) for addresses, _, _ in groups)
+        return _run(Stage(), plan, questions(), total, links, progress)
 
 
-def _by_source(targets: Iterable[Target]) -> dict[str, list[str]]:
-    """The targets by the local address from which the kernel would send to them."""
+def _by_source(targets: Iterable[Target]) -> tuple[dict[str, list[str]], Stage]:
+    """The targets by the local address from which the kernel would send to them; and those that it would not send to.
+
+    These are errors if they were named, or if there are no others. In a range a broadcast address may be among them.
+    """
     groups: dict[str, list[str]] = {}
+    stage = Stage()
+    last: LinkError | None = None
     for target in targets:
-        groups.setdefault(source_for(target.scoped), []).append(target.address)
-    return groups
+        try:
+            groups.setdefault(source_for(target.scoped), []).append(target.address)
+        except LinkError as error:
+            last = error
+            if target.named:
+                raise
+            stage.findings.append(Finding(target=target.address, reason=error.strerror or str(error)))
+    if last is not None and not groups:
+        raise last
+    return groups, stage
 
 
 def _this_host(target: Target, network: LocalNetwork) -> Finding:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+
+from rawproto.cli import FailedError
 
 if TYPE_CHECKING:
     from rawproto.cli._checks import Check
@@ -73,8 +74,7 @@ def doctor(
     else:
         _show(checks, road)
     if road == "no":
-        print("rawproto: no real frame can be sent: CAP_NET_RAW or a user namespace is needed", file=sys.stderr)
-        return 1
+        raise FailedError("no real frame can be sent: CAP_NET_RAW or a user namespace is needed")
     return 0
 
 

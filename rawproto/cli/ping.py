@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 from typing import Annotated, Any, assert_never
 
 from cyclopts import Parameter
 
+from rawproto.cli import FailedError
 from rawproto.cli._hosts import Host, family_of, link_errors, resolve_host
-from rawproto.cli._options import flag, unit
+from rawproto.cli._options import flag, parse_count, unit
 from rawproto.cli._quantities import parse_dscp, time_text, time_within, whole_within
 from rawproto.sockets.driver import wall_clock
 from rawproto.sockets.echo import Echo, EchoError, EchoEvent, EchoLost, EchoPlan, EchoReply
@@ -27,7 +27,7 @@ def ping(
     host: str,
     /,
     *,
-    count: Annotated[int | None, unit(whole_within(1, 10**9 - 1, "a count"), "NUMBER", "--count", "-c")] = None,
+    count: Annotated[int | None, unit(parse_count, "NUMBER", "--count", "-c")] = None,
     interval: Annotated[
         int, unit(time_within(MILLISECOND, HOUR), "TIME", "--interval", "-i", default="1s")
     ] = 1_000_000_000,
@@ -121,10 +121,9 @@ def ping(
         print(json.dumps(_as_json(target, echo, events, elapsed), indent=2))
     else:
         print(_summary(target, echo, elapsed))
-    if echo.totals.received:
-        return 0
-    print(f"rawproto: {target} did not answer", file=sys.stderr)
-    return 1
+    if not echo.totals.received:
+        raise FailedError(f"{target} did not answer")
+    return 0
 
 
 def _line(event: EchoEvent, timeout_ns: int) -> str:

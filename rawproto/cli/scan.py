@@ -6,11 +6,12 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from rawproto.cli import UsageError
+from rawproto.cli import FailedError, UsageError
 from rawproto.cli._hosts import LocalNetwork, family_of, link_errors, local_networks
 from rawproto.cli._options import flag, unit
 from rawproto.cli._quantities import parse_ports, parse_rate_per_second, time_within, whole_within
@@ -30,7 +31,7 @@ def scan(
     arp: Annotated[bool, flag()] = False,
     icmp: Annotated[bool, flag()] = False,
     syn: Annotated[tuple[int, ...] | None, unit(parse_ports, "PORTS"), Parameter(negative="")] = None,
-    rate: Annotated[float, unit(parse_rate_per_second, "NUMBER", default="200")] = 200.0,
+    rate: Annotated[Fraction, unit(parse_rate_per_second, "NUMBER", default="200")] = Fraction(200),
     retries: Annotated[int, unit(whole_within(0, 10, "a number of retries"), "NUMBER", default="1")] = 1,
     timeout: Annotated[int, unit(time_within(MILLISECOND, MINUTE), "TIME", default="1s")] = 1_000_000_000,
     i_am_allowed: Annotated[bool, flag()] = False,
@@ -109,10 +110,9 @@ def scan(
     print(json.dumps(as_json(outcome), indent=2) if as_object else as_text(outcome))
     if outcome.interrupted:
         raise KeyboardInterrupt
-    if outcome.answered:
-        return 0
-    print("rawproto: no host answered", file=sys.stderr)
-    return 1
+    if not outcome.answered:
+        raise FailedError("no host answered")
+    return 0
 
 
 def _run(outcome: Scan, networks: list[LocalNetwork], plan: SweepPlan, *, quiet: bool) -> None:

@@ -16,6 +16,7 @@ from rawproto.cli._outgoing import CaptureStream, CountingLink, Outgoing, Packet
 from rawproto.cli._quantities import time_within
 from rawproto.cli._rates import Rate, parse_pace, parse_speed
 from rawproto.cli._sent import show_plan, show_report
+from rawproto.cli._signals import stop_signals
 from rawproto.cli._vary import Variation, parse_variation
 from rawproto.errors import LinkError, PrivilegeError
 from rawproto.link.base import Link
@@ -170,17 +171,16 @@ def _run(
 ) -> None:
     """Send it, and report. Raises FailedError where that fails, and KeyboardInterrupt after the report."""
     watched = not as_object and sys.stderr.isatty()
-    interrupted = False
-    with _progress(stream.total) if watched else nullcontext() as on_progress:
+    with _progress(stream.total) if watched else nullcontext() as on_progress, stop_signals() as stop:
         try:
-            report = transmit(link, stream, pacer, peer=peer, on_progress=on_progress)
-        except TransmitInterrupted as interrupt:
-            report, interrupted = interrupt.report, True
+            report = transmit(link, stream, pacer, peer=peer, on_progress=on_progress, stop=lambda: stop.asked)
+        except TransmitInterrupted as interrupt:  # it had to be asked twice
+            report = interrupt.report
         except (LinkError, FailedError) as error:
             text = error.strerror if isinstance(error, LinkError) else str(error)
             raise FailedError("; ".join([text or str(error), *getattr(error, "__notes__", ())])) from None
     show_report(report, link, wire, stream, as_object=as_object)
-    if interrupted:
+    if report.stopped:
         sys.stdout.flush()
         raise KeyboardInterrupt
 

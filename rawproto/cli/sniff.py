@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import errno
 import select
-import signal
 import sys
-import threading
 import time as clock
 from collections import deque
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from typing import Annotated
 
 from rawproto.cli import FailedError
@@ -19,6 +16,7 @@ from rawproto.cli._hosts import link_errors
 from rawproto.cli._interfaces import default_interface, is_loopback
 from rawproto.cli._line import Lines, Style, TimeStyle
 from rawproto.cli._options import flag, interface, output_file, parse_count, parse_seconds, unit
+from rawproto.cli._signals import Stop, stop_signals
 from rawproto.errors import LinkError
 from rawproto.link.base import Link
 from rawproto.link.bpf import Filter, FilteringLink
@@ -35,7 +33,7 @@ NAP_MS = 200
 LAST_MS = 2
 """How long after the end a frame that came before it may need to get out of its block of the ring."""
 LAST_SECONDS = 2.0
-"""How long to go on, after the end, with what came before it."""
+"""How long to go on printing, after Ctrl-C, what came before it."""
 AT_ONCE = 64
 """Packets that are told before the ring is looked at again."""
 MOST_WAITING = 128 << 20
@@ -106,11 +104,11 @@ def sniff(
         link = stack.enter_context(_open(name, matches, promiscuous=not no_promiscuous))
         recorder = None if write is None else stack.enter_context(Recorder(write))
         lines = None if quiet or write == STDOUT else Lines(Style(time, verbose, as_object, scapy))
-        watch = Watch(link, recorder, lines, count)
+        stop = stack.enter_context(stop_signals())
+        watch = Watch(link, recorder, lines, count, stop)
         _tell(f"listening on {name}" + (f", {filter_}" if filter_ else "") + "; Ctrl-C to end")
         try:
-            with _stopping(watch):
-                watch.run(seconds)
+            watch.run(seconds)
         finally:
             _tell(watch.report())
     return 0
@@ -147,7 +145,9 @@ class Watch:
     every millisecond, however little is in them.
     """
 
-    def __init__(self, link: Link, recorder: Recorder | None, lines: Lines | None, count: int | None) -> None:
+    def __init__(
+        self, link: Link, recorder: Recorder | None, lines: Lines | None, count: int | None, stop: Stop
+    ) -> None:
         self.link = link
         self.recorder = recorder
         self.lines = lines
@@ -155,6 +155,8 @@ class Watch:
         self.count = 0
         self.shown = 0
         self.stopped = False
+        """Whether there are enough."""
+        self.stop = stop
         self._waiting: deque[Frame] = deque()
         self._weight = 0  # of those that wait, in bytes
 
@@ -163,18 +165,27 @@ class Watch:
         deadline = None if seconds is None else clock.monotonic() + seconds
         poller = select.poll()
         poller.register(self.link.fileno(), select.POLLIN)
-        while not self.stopped:
+        while not self.stopped and not self.stop.asked:
             left = NAP_MS if deadline is None else (deadline - clock.monotonic()) * 1000
             if left <= 0:
                 break
             if self._weight < MOST_WAITING and poller.poll(0 if self._waiting else min(left, NAP_MS)):
                 self._take(None)
             self._print()
-        end, patience = clock.time_ns(), clock.monotonic() + LAST_SECONDS
-        while self.count != self.limit and clock.monotonic() < patience and poller.poll(LAST_MS):
+        end = clock.time_ns()
+        while not self.stopped and poller.poll(LAST_MS):
             if not self._take(end):
                 break
-        while self._waiting and clock.monotonic() < patience:
+        self._print_rest()
+
+    def _print_rest(self) -> None:
+        """Print what came before the end; once interrupted, no longer than a moment."""
+        patience: float | None = None
+        while self._waiting:
+            if self.stop.asked:
+                patience = patience or clock.monotonic() + LAST_SECONDS
+                if clock.monotonic() >= patience:
+                    return
             self._print()
 
     def _take(self, end: int | None) -> bool:
@@ -226,27 +237,6 @@ class Watch:
         if self.recorder is not None:
             parts.append(f"{self.recorder.count} written to {self.recorder.name}")
         return ", ".join([*parts, f"{dropped} dropped by the kernel"])
-
-
-@contextmanager
-def _stopping(watch: Watch) -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM end the watch between two packets; a second Ctrl-C ends it where it is."""
-
-    def stop(number: int, _frame: object) -> None:
-        watch.stopped = True
-        signal.signal(number, before[signal.Signals(number)])
-
-    if threading.current_thread() is not threading.main_thread():  # only that one may ask for signals
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        for number in before:
-            signal.signal(number, stop)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _tell(text: str) -> None:

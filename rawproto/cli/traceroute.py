@@ -6,13 +6,12 @@ import contextlib
 import json
 import random
 import socket
-import sys
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from rawproto.cli import UsageError
+from rawproto.cli import FailedError, UsageError
 from rawproto.cli._hosts import Host, family_of, link_errors, resolve_host
 from rawproto.cli._options import flag, unit
 from rawproto.cli._quantities import time_within, whole_within
@@ -127,10 +126,9 @@ def traceroute(
         print(json.dumps(_as_json(target, hops, found), indent=2))
     if interrupted:
         raise KeyboardInterrupt
-    if hops.reached:
-        return 0
-    print(f"rawproto: {target} was not reached{_why(hops, found)}", file=sys.stderr)
-    return 1
+    if not hops.reached:
+        raise FailedError(f"{target} was not reached{_why(hops, found)}")
+    return 0
 
 
 def _why(hops: Hops, found: list[Hop]) -> str:

@@ -53,9 +53,9 @@ Block = bytes | bytearray | memoryview
 class PacketLink(Link):
     """A link that sends and receives the Ethernet frames of `interface`.
 
-    `ring` receives through a mapped ring of about `ring_size` bytes, which is what makes it fast; without it each
-    frame is one call. `bulk` takes a ring of blocks, for much traffic: less work for each frame, but one may wait for
-    up to a millisecond. `batch` is the most frames that one `receive` gives.
+    `ring` sends and receives through mapped rings, that for receiving of about `ring_size` bytes, which is what makes
+    it fast; without it each frame is one call. `bulk` receives through a ring of blocks, for much traffic: less work
+    for each frame, but one may wait for up to a millisecond. `batch` is the most frames that one `receive` gives.
 
     `outgoing` also gives what this host sends on the interface. `promiscuous` asks the card for frames that are not
     addressed to it, as long as the link is open. `ethertype` receives one protocol only, and `bpf` (an array of
@@ -168,8 +168,10 @@ class PacketLink(Link):
     def receive(self, now: int) -> list[Frame]:
         """Give the frames that have come, at most a batch, without waiting.
 
-        Raises LinkError ENETDOWN, once, when the interface went down.
+        Raises LinkError: ENETDOWN, once, when the interface went down, EBADF when the link is closed.
         """
+        if self.fileno() < 0:
+            raise self._error(errno.EBADF)
         frames = self._receive_by_calls() if self.ring is None else self.ring.read(self._batch)
         if not frames:
             # An interface that goes down leaves an error behind, which keeps the socket readable until taken.
@@ -284,7 +286,7 @@ class PacketLink(Link):
         """The interface's MTU, which may have changed; 0 if the interface is gone or has another name."""
         try:
             reply = fcntl.ioctl(self._socket, sockopt.SIOCGIFMTU, _IFREQ.pack(self.interface.encode(), 0))
-        except OSError:
+        except (OSError, ValueError):  # ValueError: we are closed
             return 0
         return int(_IFREQ.unpack(reply)[1])
 
@@ -319,6 +321,8 @@ class PacketLink(Link):
             )
         if number == errno.ENETDOWN:
             return LinkError(errno.ENETDOWN, f"interface {self.interface} went down: ip link set {self.interface} up")
+        if number == errno.EBADF:
+            return LinkError(errno.EBADF, f"the link on {self.interface} is closed")
         number = number or errno.EIO
         return LinkError(number, f"{self.interface}: {errno.errorcode.get(number, number)}")
 

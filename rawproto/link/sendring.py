@@ -146,6 +146,7 @@ class SendRing:
 
     def close(self) -> None:
         """Unmap the memory and close the socket. May be called twice."""
+        self._room = self._largest = 0
         self._memory.close()
         self._socket.close()
 

@@ -214,8 +214,9 @@ class Echo(Probing[EchoEvent]):
         return events
 
     def _advance(self, now: int) -> None:
-        # After a stall (a suspended machine) the rhythm starts anew: nothing is caught up on.
-        self._next_ns = max(self._next_ns + self.plan.interval_ns, now)
+        self._next_ns += self.plan.interval_ns
+        if self._next_ns <= now:  # after a stall (a suspended machine) the rhythm starts anew: nothing is made up for
+            self._next_ns = now + self.plan.interval_ns
         self._next += 1
 
     def _unanswered(self) -> _Request | None:

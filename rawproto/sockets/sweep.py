@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Final, Literal, NamedTuple
 
 from rawproto.sockets.answers import Answer, answer_of, key_of
@@ -61,7 +62,7 @@ class Question(NamedTuple):
 class SweepPlan:
     """How to ask: `rate` questions a second, `retries` more times where nothing came within `timeout_ns`."""
 
-    rate: float = 200.0
+    rate: float | Fraction = 200
     retries: int = 1
     timeout_ns: int = 1_000_000_000
 

@@ -1,7 +1,7 @@
 """Logical link control (IEEE 802.2) and SNAP: what follows an 802.3 length instead of an EtherType.
 
-    Ethernet() / LLC() / SNAP() / IPv4()            # the length, the OUI's type filled in
-    Ethernet(dst="01:80:c2:00:00:00") / LLC(dsap=0x42, ssap=0x42) / bpdu
+Ethernet() / LLC() / SNAP() / IPv4()            # the length, the OUI's type filled in
+Ethernet(dst="01:80:c2:00:00:00") / LLC(dsap=0x42, ssap=0x42) / bpdu
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The command behind scripts/bench: runs a suite and prints its rows, as a table or as JSON."""
+"""The command behind scripts/bench: runs one suite, or all, and prints the rows, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-SUITES = ("transfer",)
+SUITES = ("transfer", "raw")
+
+
+COLUMNS = ("row", "ours", "unit", "peer", "peer_value", "ratio", "runs", "peer_runs")
 
 
 def machine() -> str:
@@ -32,14 +35,19 @@ def machine() -> str:
 def show(rows: list[dict[str, Any]]) -> None:
     table = Table("row", "ours", "unit", "peer", "peer's", "ratio", "runs", title=machine())
     for row in rows:
-        table.add_row(*(str(row[key]) for key in ("row", "ours", "unit", "peer", "peer_value", "ratio", "runs")))
+        cells = (row[key] for key in ("row", "ours", "unit", "peer", "peer_value", "ratio", "runs"))
+        table.add_row(*("" if cell is None else str(cell) for cell in cells))
     Console().print(table)
+    for row in rows:
+        more = {key: value for key, value in row.items() if key not in COLUMNS}
+        if more:
+            print(f"{row['row']}:", ", ".join(f"{key} {value}" for key, value in more.items()))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("suite", nargs="?", choices=SUITES, default="transfer")
-    parser.add_argument("--row", default="", help="only this row, such as transfer/udp")
+    parser.add_argument("suite", nargs="?", choices=SUITES, help="all of them if none is named")
+    parser.add_argument("--row", default="", help="only this row, such as transfer/udp or send-vary/trafgen")
     parser.add_argument("--runs", type=int, default=5, help="runs of each road (default 5)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
@@ -48,10 +56,11 @@ def main() -> int:
     if os.geteuid() != 0:
         print("bench: this needs root, to make network namespaces", file=sys.stderr)
         return 2
-    suite = importlib.import_module(f"benchmarks.{options.suite}")
-    rows = list(suite.rows(options.runs, options.row))
+    rows: list[dict[str, Any]] = []
+    for name in (options.suite,) if options.suite else SUITES:
+        rows += importlib.import_module(f"benchmarks.{name}").rows(options.runs, options.row)
     if not rows:
-        parser.error(f"--row {options.row!r} is no row of {options.suite}")
+        parser.error(f"--row {options.row!r} is no row of {options.suite or ' or '.join(SUITES)}")
     if options.json:
         print(json.dumps({"machine": machine(), "rows": rows}))
     else:

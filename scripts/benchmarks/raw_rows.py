@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -51,6 +54,14 @@ def row(name: str, unit: str, ours: Sequence[float], peer: str | None = None, th
 def shown(value: float) -> float:
     """Four digits, as far as the figures go."""
     return float(f"{value:.4g}")
+
+
+def is_there(peer: str) -> bool:
+    """Whether the peer is installed; if not, says so."""
+    there = shutil.which(peer) is not None or find_spec(peer) is not None
+    if not there:
+        print(f"bench: {peer} is not installed, so its row has no value: scripts/bench --setup", file=sys.stderr)
+    return there
 
 
 @contextmanager

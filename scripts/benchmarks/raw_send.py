@@ -9,10 +9,8 @@ somebody else had the core is repeated on another one.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import struct
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,6 +28,7 @@ from benchmarks.raw_rows import (
     PAYLOAD,
     TARGET_MAC,
     first_core,
+    is_there,
     pinned,
     received,
     row,
@@ -79,17 +78,6 @@ def rows(runs: int, only: str = "") -> Iterator[dict[str, Any]]:
                 rates[sender.name].append(sender.measure())
     for peer in wanted:
         yield row(f"send-vary/{peer}", "frames/s", rates["ours"], PEERS[peer], rates.get(peer, ()))
-
-
-def is_there(peer: str) -> bool:
-    """Whether the peer is installed; if not, says so."""
-    if peer == "scapy":
-        there = subprocess.run([sys.executable, "-c", "import scapy"], check=False, capture_output=True).returncode == 0
-    else:
-        there = shutil.which(peer) is not None
-    if not there:
-        print(f"bench: {peer} is not installed, so its row has no value: scripts/bench --setup", file=sys.stderr)
-    return there
 
 
 def commands_in(folder: Path) -> dict[str, Sequence[str]]:

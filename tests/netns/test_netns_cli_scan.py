@@ -111,6 +111,15 @@ def test_what_was_half_opened_is_closed_by_our_kernel(
         until(lambda: not half_open())
 
 
+@pytest.mark.parametrize("method", [["--icmp"], ["--syn", "81"]])
+def test_a_broadcast_address_in_a_range_is_left_out(
+    method: list[str], wire: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert set(found(wire, capsys, "10.0.0.2", "10.0.0.254-10.0.0.255", *method)) == {"10.0.0.2"}
+    assert scan(wire, "10.0.0.255", *method) == 2
+    assert capsys.readouterr().err == "rawproto: no way to 10.0.0.255: that is a broadcast address\n"
+
+
 def test_ports_are_asked_of_hosts_that_were_found(wire: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     with ports(wire, 4):
         assert scan(wire, "10.0.0.0/29", "--arp", "--syn", "80,81", *FAST) == 0

@@ -268,6 +268,24 @@ def test_an_interface_that_is_down_is_refused_and_one_that_goes_down_is_told() -
         assert caught.value.errno == errno.ENETDOWN
 
 
+@ways
+def test_a_closed_link_says_so(way: dict[str, Any]) -> None:
+    with Lab() as lab:
+        with lab.left.entered():
+            link = PacketLink("veth0", **way)
+        link.send(numbered(10), 0)
+        link.close()
+        for attempt in (
+            lambda: link.receive(0),
+            lambda: link.send(numbered(1), 0),
+            lambda: link.send(numbered(20), 0),
+            lambda: link.send_block(bytes(20_000), 1000, 0),
+        ):
+            with pytest.raises(LinkError, match="the link on veth0 is closed") as caught:
+                attempt()
+            assert caught.value.errno == errno.EBADF
+
+
 def test_close_gives_everything_back_and_may_be_repeated() -> None:
     with Lab() as lab:
         with lab.left.entered():

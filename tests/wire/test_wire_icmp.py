@@ -258,6 +258,10 @@ def test_each_option_has_its_bytes(option: DiscoveryOption, data: str) -> None:
     assert "LinkMTU               mtu=9000" in parsed.explain()
 
 
+def test_options_are_padded_to_eight_bytes() -> None:
+    assert [len(bytes(NeighborOption(14, bytes(size)))) for size in (0, 6, 7, 14, 15)] == [8, 8, 16, 16, 24]
+
+
 def test_what_options_mean() -> None:
     assert (PrefixInformation("::").on_link, PrefixInformation("::", flags=0x80).autonomous) == (True, False)
     assert [RouteInformation(b"", 0, flags=bits).preference for bits in (0, 8, 0x10, 0x18)] == [0, 1, -2, -1]

@@ -51,6 +51,12 @@ def test_a_length_that_exceeds_is_a_problem() -> None:
     assert parsed.payload == BPDU
 
 
+def test_the_longest_length_leaves_the_rest_to_the_trailer() -> None:
+    packet = Ethernet() / LLC(dsap=0x42) / bytes(1497)
+    assert packet.computed()[Ethernet].ethertype == 1500
+    assert Packet.parse(bytes(packet) + b"rest").trailer == b"rest"
+
+
 def test_a_length_that_the_capture_cut_is_none() -> None:
     data = bytes(Ethernet() / LLC(dsap=0x42) / BPDU)
     parsed = Packet.parse(Frame(data[:20], original_length=len(data)))

@@ -423,6 +423,13 @@ def test_udp_without_a_checksum() -> None:
     assert Packet.parse(bytes(IPv6() / UDP(checksum=0)), LinkType.RAW).checksums["UDP"] == "bad"
 
 
+def test_a_sum_over_more_than_there_is_cannot_be_verified() -> None:
+    """What UDP's own length counts and is not there; where IP's length is wrong, there is something to be summed."""
+    assert Packet.parse(bytes(IPv4() / UDP(length=99) / b"abc"), LinkType.RAW).checksums["UDP"] == "unverifiable"
+    assert Packet.parse(bytes(IPv6() / UDP(length=7) / b"abc"), LinkType.RAW).checksums["UDP"] == "unverifiable"
+    assert Packet.parse(bytes(IPv4(total_length=99) / TCP() / b"abc"), LinkType.RAW).checksums["TCP"] == "ok"
+
+
 @pytest.mark.parametrize("fields", [{"flags": IPv4Flags.MF}, {"fragment_offset": 3}])
 def test_fragments(fields: dict[str, Any]) -> None:
     parsed = Packet.parse(bytes(IPv4(**fields) / UDP(length=2000) / b"abc"), LinkType.RAW)

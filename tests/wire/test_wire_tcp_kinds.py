@@ -92,6 +92,7 @@ def test_what_does_not_fit_is_refused(option: TCPOption) -> None:
         ("0504aabb", ["length"]),
         ("1e02", ["length"]),
         ("02ff", ["option"]),
+        ("020101", ["option"]),
         ("020005b4", ["option"]),
         ("02", ["option"]),
         ("00010000", ["reserved"]),
