@@ -90,6 +90,8 @@ def packet_of(file: CaptureFile, number: int) -> Frame:
                     return frame
     except CaptureError as error:
         raise FailedError(str(error)) from None
+    if not number:
+        raise UsageError(f"{file.name} has no packet 0: they count from 1")
     there = "is 1 packet" if count == 1 else f"are {count} packets"
     raise UsageError(f"{file.name} has no packet {number}: there {there}")
 

@@ -57,6 +57,7 @@ def unit(parse: Callable[[str], Any], metavar: str, *names: str, default: str = 
         accepts_keys=False,  # it is one value, whatever it is made of
         metavar=metavar,
         show_choices=False,
+        negative="",
         show_default=(lambda _: default) if default else False,
         allow_leading_hyphen=True,  # "-5" is a wrong number, not an option
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -107,7 +108,7 @@ class PacketStream(Outgoing):
         if isinstance(self._round, list):
             return repeat(self.first) if self.total is None else repeat(self.first, self.total)
         frames = chain.from_iterable(repeat(self._round))
-        return frames if self.total is None else islice(frames, self.total)
+        return frames if self.total is None or self.total > sys.maxsize else islice(frames, self.total)
 
     def fits(self, mtu: int) -> str:
         """All of them have one length."""

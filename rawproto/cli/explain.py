@@ -65,7 +65,8 @@ def explain(
     if isinstance(found, CaptureFile):
         if number is not None and found.number is not None:
             raise UsageError(f"--number {number} and {found.name}:{found.number} exclude each other")
-        material = _from_capture(found, number or found.number or 1, linktype)
+        wanted = found.number if number is None else number
+        material = _from_capture(found, 1 if wanted is None else wanted, linktype)
     elif isinstance(found, bytes):
         frame = Frame(found, 0, LinkType.ETHERNET if linktype is None else linktype)
         material = Material(Packet.parse(frame), frame)

@@ -135,20 +135,25 @@ def _stream(
 ) -> tuple[Outgoing, Target]:
     """What is to be sent, and for UDP where to."""
     found = understand(plain_words(what, "send"))
-    if isinstance(found, CaptureFile) and found.number is None:
-        if vary or to:
-            raise UsageError(f"{'--vary' if vary else '--to'} is for a packet, and {found.name} is a capture")
-        return CaptureStream(found, road, loop=1 if loop is None else loop, count=count or None), Target()
+    if isinstance(found, CaptureFile):
+        if found.number is None:
+            if vary or to:
+                raise UsageError(f"{'--vary' if vary else '--to'} is for a packet, and {found.name} is a capture")
+            return CaptureStream(found, road, loop=1 if loop is None else loop, count=count or None), Target()
+        found = _captured(found, found.number)
     if loop is not None:
         raise UsageError(f"--loop {loop} is for a capture, and this is a packet: give --count")
-    if isinstance(found, CaptureFile):
-        frame = packet_of(found, found.number or 1)
-        if len(frame.data) < frame.wire_length:
-            raise UsageError(f"{found.name}:{found.number} was cut by the recorder: give a whole packet")
-        parsed = Packet.parse(frame)
-        found = parsed if parsed.layers else frame.data
     packet, target = shaped(found, road, to)
     return PacketStream(packet, vary, count, road), target
+
+
+def _captured(file: CaptureFile, number: int) -> Packet | bytes:
+    """One packet of a capture."""
+    frame = packet_of(file, number)
+    if len(frame.data) < frame.wire_length:
+        raise UsageError(f"{file.name}:{number} was cut by the recorder: give a whole packet")
+    packet = Packet.parse(frame)
+    return packet if packet.layers else frame.data
 
 
 def _pacer(
@@ -179,6 +184,8 @@ def _run(
         except (LinkError, FailedError) as error:
             text = error.strerror if isinstance(error, LinkError) else str(error)
             raise FailedError("; ".join([text or str(error), *getattr(error, "__notes__", ())])) from None
+        if on_progress is not None:
+            on_progress(report)
     show_report(report, link, wire, stream, as_object=as_object)
     if report.stopped:
         sys.stdout.flush()

@@ -23,7 +23,7 @@ from rawproto.wire.packet import Packet
 from rawproto.wire.udp import UDP
 
 NAME = "receive-ring"
-SECONDS = 0.5
+SECONDS = 0.4
 START, FASTER, SLOWER = 700_000.0, 1.15, 0.9
 """Frames/s offered first, and what follows a success or a failure."""
 DISTURBED = 0.02
@@ -40,7 +40,7 @@ def rows(runs: int, only: str = "") -> Iterator[dict[str, Any]]:
         return
     rate, trials = START, list[Trial]()
     with wire() as lab:
-        while len(trials) < 4 * runs and sum(one.counts for one in trials) <= 2 * runs:
+        while len(trials) <= 3 * runs and sum(one.counts for one in trials) <= 2 * runs:
             trials.append(trial(lab, rate))
             if trials[-1].sustained:
                 rate = FASTER * min(rate, trials[-1].offered)  # what the sender can't offer can't be received either

@@ -110,14 +110,18 @@ EXPRESSIONS = (
     'Packet((Ethernet(), IPv4(), UDP(length=7)), b"x", trailer=b"pad")',
     "ICMPEcho(id=0x10, seq=-1 + 2)",
     'TCP(flags="SA", options=[Timestamps(1, 2), WindowScale(shift=3)])',
+    'Packet((), b"x", trailer=b"pad")',
 )
+ROUTE_TO_NOWHERE = bytes.fromhex("4600002c000000004006000000000000000000008303000000000000000000000000000050000000")
+"""A source route without an address, and without a hop that is left."""
 
 
 def seeds_of(target: str) -> list[bytes]:
     """What to begin with."""
     if target == "packet":
         heads = [bytes((LINKS.index(each.linktype) if each.linktype in LINKS else 0, 0)) for each in packets()]
-        return [head + bytes(each) for head, each in zip(heads, packets(), strict=True)]
+        found = [head + bytes(each) for head, each in zip(heads, packets(), strict=True)]
+        return [*found, bytes((LINKS.index(LinkType.RAW), 0)) + ROUTE_TO_NOWHERE + bytes(4)]
     if target == "capture":
         return written()
     return in_pieces() if target == "reassembly" else [text.encode() for text in EXPRESSIONS]

@@ -129,7 +129,9 @@ def build_again(parsed: Packet, said: int, thorough: bool) -> None:
     if isinstance(fast, str):
         return
     again = Packet.parse(fast, opened.linktype)
-    assert "bad" not in again.checksums.values() or again.layers != parsed.layers, "a computed checksum does not hold"
+    is_computed = not any(header.may_fragment and header.is_fragment for header in again.layers)
+    if is_computed and [type(header) for header in again.layers] == [type(header) for header in opened.layers]:
+        assert "bad" not in again.checksums.values(), "a computed checksum does not hold"
     if opened.layers and thorough:
         with_template(opened, said)
 

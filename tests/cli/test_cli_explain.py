@@ -161,6 +161,7 @@ WRONG = {
     "column 5: TCP has no field dprot; did you mean dport?": ["TCP(dprot=80)"],
     "column 1: a list is no packet": ["()"],
     "has no packet 300: there are 26 packets": [f"{RESET}:300"],
+    "has no packet 0: they count from 1": [f"{RESET}:0"],
     "--number 2 and": [f"{RESET}:2", "--number", "2"],
     "--number says which packet of a capture": [EXPRESSION, "--number", "2"],
     "--number: '0' is not a count": [RESET, "--number", "0"],

@@ -510,6 +510,12 @@ def test_endless_ranges_cost_no_memory() -> None:
     assert [Packet.parse(next(frames), LinkType.RAW).layers[0].raw("dst")[-1] for _ in range(3)] == [0, 1, 2]
 
 
+def test_more_combinations_than_a_counter_holds(wire: Wire, capsys: pytest.CaptureFixture[str]) -> None:
+    packet = "Ethernet() / IPv6() / UDP()"
+    assert main(["send", packet, "--vary", "ipv6.src=::/0", "--vary", "ipv6.dst=::/0", "--dry-run"]) == 0
+    assert f"would send {1 << 256} frames" in capsys.readouterr().out
+
+
 def test_variations_are_values() -> None:
     assert parse_variation("a=1-2") == Variation("a", (range(1, 3),))
 
