@@ -107,7 +107,7 @@ def _one_line(error: CycloptsError) -> str:
     unused = re.fullmatch(r"Unused Tokens: \[(.*)\]\.", text)
     if unused:
         text = f"unexpected argument {unused[1]}."
-    if not text.startswith("--"):
+    if not text.startswith("-"):
         verb = error.command_chain[0] if error.command_chain else ""
         text = f"{text[:1].lower()}{text[1:]} See `{' '.join(filter(None, ('rawproto', verb, '--help')))}`."
     return text

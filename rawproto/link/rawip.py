@@ -90,13 +90,13 @@ class RawIpLink(Link):
                 # fragments until all are there.
                 setsockopt(socket.IPPROTO_IP, sockopt.IP_MTU_DISCOVER, sockopt.IP_PMTUDISC_PROBE)
                 setsockopt(socket.IPPROTO_IP, sockopt.IP_NODEFRAG, 1)
-                self._receiver.bind((text, 0))
+                self._bind((text, 0))
             else:
                 self._sender = self._open(socket.IPPROTO_RAW)
                 self._sender.setsockopt(sockopt.SOL_IPV6, sockopt.IPV6_MTU_DISCOVER, sockopt.IPV6_PMTUDISC_PROBE)
                 for option in (socket.IPV6_RECVPKTINFO, socket.IPV6_RECVHOPLIMIT, sockopt.IPV6_FLOWINFO):
                     self._receiver.setsockopt(sockopt.SOL_IPV6, option, 1)
-                self._receiver.bind((text, 0, 0, scope))
+                self._bind((text, 0, 0, scope))
             self._receiver.setsockopt(socket.SOL_SOCKET, sockopt.SO_TIMESTAMPNS, 1)
             self.receive_buffer = grow_buffers(self._receiver, buffer_size)
             """Bytes of receive buffer that the kernel gave."""
@@ -155,6 +155,12 @@ class RawIpLink(Link):
         """Close the sockets. The kernel then answers for this protocol again."""
         for sock in self._sockets:
             sock.close()
+
+    def _bind(self, address: SockAddress) -> None:
+        try:
+            self._receiver.bind(address)
+        except OSError as error:
+            raise LinkError(error.errno or errno.EIO, f"a raw IP socket at {address[0]}: {error.strerror}") from error
 
     def _open(self, protocol: int) -> socket.socket:
         try:

@@ -116,7 +116,10 @@ def _fragment_ipv4(packet: bytes, mtu: int, identification: int | None, force: b
         return []
     bits = int.from_bytes(packet[6:8])
     if bits & DF and not force:
-        raise WireError(f"fragment: {total} bytes are over the MTU of {mtu} and don't-fragment is set: clear that flag, or force it")
+        told = (
+            f"fragment: {total} bytes are over the MTU of {mtu} and don't-fragment is set: clear that flag, or force it"
+        )
+        raise WireError(told)
     body = packet[size:total]
     first = packet[:size] if identification is None else patch(packet[:size], 4, _fits(identification, 16))
     later = _later_header(first)

@@ -99,7 +99,7 @@ def _marks(at: int, layer: Layer) -> Iterator[Mark]:
         start = layer.start + row.offset // 8
         value = layer.header.raw(row.name)
         if not row.is_tail:
-            called = row.name_of(value)
+            called = layer.header.called(row)
             text = row.show(value).strip("'") + (f" ({called})" if called else "")
             stop = layer.start + (row.offset + row.bits + 7) // 8
             yield Mark(at, start, stop, row.name + _bits(row), text, row.meaning, row.source)

@@ -29,9 +29,10 @@ def record(packet: Packet, frame: Frame, number: int) -> dict[str, Any]:
     - `linktype`: the name as in "ethernet", or the number of one without a name
     - `direction`: "inbound", "outbound" or "unknown"; `vlan_tci`: the tag that the kernel took out, or null
     - `layers`: lowest first, each with its `name` ("ipv4", "tcp"; messages go by their family) and its fields. Beside a
-      field of flags stands its `..._names`, beside the type of a message `message`, beside `options` the
-      `parsed_options`. A header that is cut or too short has the fields that are there as a whole, and `incomplete`
-      true. Those of the packet that an ICMP error quotes come last, with `quoted` true.
+      field of flags stands its `..._names`, beside the type of a message `message`, beside `options` (records,
+      addresses, ...) what is in them, as `parsed_options`. A header that is cut or too short has the fields that are
+      there as a whole, and `incomplete` true. Those of the packet that an ICMP error quotes come last, with `quoted`
+      true.
     - `payload_len`: bytes behind the last header
     - `checksums`: "ok", "bad", "offloaded" or "unverifiable" by layer; a second one is called "ipv4#2"
     - `problems`: what a parser finds wrong; offsets count from the packet's first byte
@@ -78,7 +79,7 @@ def _layer(header: Header) -> dict[str, Any]:
     plan = _plans.get(kind)
     if plan is None:
         plan = _plans[kind] = _plan(kind)
-    name, names, conversions = plan
+    name, names, conversions, parsed = plan
     raw = header.raw
     found: dict[str, Any] = {"name": name}
     for field in names:
@@ -87,15 +88,15 @@ def _layer(header: Header) -> dict[str, Any]:
         value = convert(raw(field))
         if value is not None:
             found[key] = value
-    options = getattr(header, "parsed_options", None)
-    if options is not None:
-        found["parsed_options"] = [_option(option) for option in options]
+    for key in parsed:
+        values = getattr(header, key)
+        found[key] = [_option(value) if key == "parsed_options" else _plain(value) for value in values]
     return found
 
 
-Plan: TypeAlias = tuple[str, tuple[str, ...], tuple[tuple[str, str, Callable[[Any], Any]], ...]]
-"""A header's name, its fields, and (field, key, conversion) for values that are not taken as they are. A conversion
-that gives None leaves its key out."""
+Plan: TypeAlias = tuple[str, tuple[str, ...], tuple[tuple[str, str, Callable[[Any], Any]], ...], tuple[str, ...]]
+"""A header's name, its fields, (field, key, conversion) for values that are not taken as they are, and what it has as
+objects. A conversion that gives None leaves its key out."""
 _plans: dict[type[Header], Plan] = {}
 
 
@@ -110,7 +111,10 @@ def _plan(kind: type[Header]) -> Plan:
             conversions.append((row.name, f"{row.name}_names", _flag_names(flags)))
         elif row.name == "type" and isinstance(row.names, Mapping):
             conversions.append((row.name, "message", row.names.get))
-    return kind.family.lower(), tuple(row.name for row in kind.fields), tuple(conversions)
+    parsed = tuple(
+        name for name in dir(kind) if name.startswith("parsed_") and isinstance(getattr(kind, name), property)
+    )
+    return kind.family.lower(), tuple(row.name for row in kind.fields), tuple(conversions), parsed
 
 
 def _flag_names(known: list[tuple[int, str]]) -> Callable[[int], list[str]]:
@@ -144,4 +148,6 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Enum):
         return value.value
+    if is_dataclass(value):
+        return {row.name: _plain(getattr(value, row.name)) for row in fields(value)}
     return value if isinstance(value, (int, str, type(None))) else str(value)

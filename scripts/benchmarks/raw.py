@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks import raw_capture, raw_pacer, raw_packets, raw_receive, raw_send
+from benchmarks import raw_capture, raw_code, raw_pacer, raw_receive, raw_send
 
-PARTS = (raw_send, raw_receive, raw_packets, raw_capture, raw_pacer)
+PARTS = (raw_send, raw_receive, raw_code, raw_capture, raw_pacer)
 
 
 def rows(runs: int, only: str = "") -> Iterator[dict[str, Any]]:
