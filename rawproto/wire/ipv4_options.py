@@ -290,5 +290,5 @@ def final_destination(options: bytes) -> bytes | None:
     """The last address of the source route, 4 bytes: where the packet really goes; None without a hop that is left."""
     for option in IPV4_OPTIONS.parse(options):
         if isinstance(option, (LooseSourceRoute, StrictSourceRoute)):
-            return None if option.is_exhausted else pack_ipv4(option.addresses[-1])
+            return pack_ipv4(option.addresses[-1]) if option.addresses and not option.is_exhausted else None
     return None

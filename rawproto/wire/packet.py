@@ -323,11 +323,10 @@ class Packet:
 
     def __repr__(self) -> str:
         parts = [repr(header) for header in self.layers]
-        if not parts:
-            return f"Packet((), {self.payload!r})"
-        if self.trailer or len(parts) == 1:
+        if self.trailer or len(parts) < 2:
             extra = f", trailer={self.trailer!r}" if self.trailer else ""
-            return f"Packet(({', '.join(parts)},), {self.payload!r}{extra})"
+            layers = ", ".join(parts) + "," * bool(parts)
+            return f"Packet(({layers}), {self.payload!r}{extra})"
         return " / ".join([*parts, *([repr(self.payload)] if self.payload else [])])
 
 

@@ -602,3 +602,14 @@ def test_the_fields_before_a_cut_are_told(cut: int, there: list[str]) -> None:
 def test_a_whole_packet_has_no_partial_header() -> None:
     assert Packet.parse(bytes(SAMPLES[0])).layout.partial is None
     assert Packet.parse(bytes(Ethernet(ethertype=0x0800))).layout.partial is None
+
+
+def test_a_packet_without_a_header_is_written_with_its_trailer() -> None:
+    for packet in (Packet((), b"x", trailer=b"pad"), Packet((), b"x"), Packet((IPv4(),), b"x", trailer=b"pad")):
+        assert eval(repr(packet), globals()) == packet
+
+
+def test_a_source_route_without_an_address_goes_to_the_headers_destination() -> None:
+    data = bytes.fromhex("4600002c00000000400600000000000000000000830300000000000000000000000000005000ffff00000000")
+    assert Packet.parse(data, LinkType.RAW).checksums["TCP"] in ("ok", "bad")
+    assert len(Packet.parse(data, LinkType.RAW).recompute().replace(payload=b"")) == 44
