@@ -14,7 +14,7 @@ from rawproto.cli import FailedError, UsageError
 from rawproto.cli._interfaces import is_loopback
 from rawproto.cli._material import CaptureFile, open_file
 from rawproto.cli._vary import Variation, Varied
-from rawproto.errors import CaptureError
+from rawproto.errors import CaptureError, LinkError
 from rawproto.link.base import Link, LinkWrapper
 from rawproto.link.pacer import Pacer
 from rawproto.link.packet import PacketLink
@@ -23,6 +23,7 @@ from rawproto.link.udp import UdpLink
 from rawproto.sockets.probe import source_for
 from rawproto.wire.ethernet import Ethernet
 from rawproto.wire.frame import Frame, LinkType
+from rawproto.wire.header import Header
 from rawproto.wire.ipv4 import IPv4
 from rawproto.wire.ipv6 import IPv6
 from rawproto.wire.packet import Packet
@@ -257,7 +258,20 @@ def shaped(packet: Packet | bytes, road: Road, to: str) -> tuple[Packet | bytes,
         raise UsageError(f"{len(packet)} bytes are shorter than an Ethernet header: --link packet sends whole frames")
     if isinstance(packet, bytes) and road == "rawip" and (not packet or packet[0] >> 4 not in (4, 6)):
         raise UsageError("the bytes are no IP packet, and --link rawip sends IP packets: the first digit is 4 or 6")
+    if isinstance(packet, Packet) and road == "rawip":
+        return _with_source(packet), Target()
     return packet, Target()
+
+
+def _with_source(packet: Packet) -> Packet:
+    """A source address that was left out is the route's: the kernel would fill it in behind the checksums' back."""
+    network = packet.layers[0]
+    if not isinstance(network, (IPv4, IPv6)) or any(network.raw("src")):
+        return packet
+    try:
+        return packet.replace(type(network), src=source_for(network.dst).partition("%")[0])
+    except LinkError:
+        return packet  # with no way there it will not be sent at all
 
 
 def _for_udp(packet: Packet | bytes, to: str) -> tuple[Packet | bytes, Target]:
@@ -276,11 +290,32 @@ def _for_udp(packet: Packet | bytes, to: str) -> tuple[Packet | bytes, Target]:
         return packet, Target(to, host.strip("[]"))
     if to:
         raise UsageError(f"--to {to}: the packet says itself where it goes, {network.dst}; leave one of them out")
+    _refuse_lost(layers[: at + 1])
     udp = packet[UDP]
     host = str(network.dst)
     peer = f"[{host}]:{udp.dport}" if ":" in host else f"{host}:{udp.dport}"
     rest = Packet(layers[at + 1 :], packet.payload, trailer=packet.trailer)
     return rest, Target(peer, host, udp.sport)
+
+
+def _refuse_lost(headers: Sequence[Header]) -> None:
+    """Raise the UsageError for what is said in `headers` and would not be sent, because the kernel writes them."""
+    lost = []
+    for header in headers:
+        if not isinstance(header, (IPv4, IPv6, UDP)):
+            lost.append(type(header).__name__)
+            continue
+        told = [
+            f"{row.name}={row.show(header.raw(row.name))}"
+            for row in header.fields
+            if row.name not in ("dst", "sport", "dport") and header.raw(row.name) != row.default
+        ]
+        lost += [f"{type(header).__name__}({part})" for part in told]
+    if lost:
+        raise UsageError(
+            f"--link udp sends the payload, the kernel writes the headers: {', '.join(lost)} would be lost; leave that "
+            "out, or use --link rawip"
+        )
 
 
 def open_link(road: Road, iface: str | None, stream: Outgoing, target: Target) -> Link:

@@ -41,6 +41,8 @@ LOOPBACK_MTU = 65_536
 """Of `lo` unless somebody has changed it (drivers/net/loopback.c)."""
 LARGEST_IPV4 = 0xFFFF
 FRAGMENT_HEADER = 44
+SUMMED = (6, 17)
+"""TCP and UDP, whose checksums cover the addresses."""
 DONT_FRAGMENT = 0x40
 """In the header's byte 6."""
 NODE_LOCAL = 1
@@ -275,6 +277,12 @@ def _notes_on_ip(data: Octets, version: int) -> tuple[str, ...]:
     hops, name = (data[8], "ttl") if version == 4 else (data[7], "hop limit")
     if group and not hops:
         notes.append(f"with a {name} of 0 it does not leave the host if this host is in the group")
+    source = data[12:16] if version == 4 else data[8:24]
+    protocol = data[9] if version == 4 else data[6]
+    if not any(source) and protocol in SUMMED:
+        told = "the kernel puts another in its place, which the checksum above does not cover"
+        told = told if version == 4 else "the kernel leaves it so"
+        notes.append(f"the source is unspecified, and {told}: give the address that it is to come from")
     if version == 6 and data[6] == FRAGMENT_HEADER:
         notes.append(
             "where the host tracks connections (NAT, a stateful firewall) fragments are held until all are there"

@@ -6,10 +6,12 @@ import gzip
 import io
 import json
 import os
+import select
 import shutil
 import struct
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ HEADER = Ethernet(dst="02:00:00:00:00:02", src="02:00:00:00:00:01")
 IP = IPv4(src="10.0.0.1", dst="10.0.0.2")
 REQUEST = b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"
 SECOND = 1_000_000_000
+PATIENCE = 20
 START = 1_700_000_000 * SECOND
 
 PACKETS: list[Packet] = [
@@ -420,12 +423,17 @@ def test_a_file_that_is_no_capture_is_status_1(capsys: pytest.CaptureFixture[str
 def test_standard_input_is_told_as_it_comes(capture: str) -> None:
     data = Path(capture).read_bytes()
     command = [sys.executable, "-m", "rawproto", "dump", "-"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as process,
+        ExitStack() as end,
+    ):
+        end.callback(process.kill)
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(data[: 24 + 16 + 54])
         process.stdin.flush()
-        assert b"IP 10.0.0.1.1024" in process.stdout.readline()  # and nothing is known of the next one yet
+        assert select.select([process.stdout], [], [], PATIENCE)[0], "it waits for more than a packet"
+        assert b"IP 10.0.0.1.1024" in process.stdout.readline()
         process.stdin.write(data[24 + 16 + 54 :])
         process.stdin.close()
         assert len(process.stdout.readlines()) == 8

@@ -86,7 +86,7 @@ def test_ipv6_packets_are_routed_too(right: PacketLink, gather: Gather, capsys: 
 
 def test_a_dry_run_says_what_the_kernel_will_change(right: PacketLink, capsys: pytest.CaptureFixture[str]) -> None:
     found = report(capsys, 'IPv4(dst="10.0.0.2") / UDP()', "--link", "rawip", "--dry-run")
-    assert {change["field"] for change in found["kernel"]["changes"]} == {"id", "src", "checksum"}
+    assert {change["field"] for change in found["kernel"]["changes"]} == {"id", "checksum"}
     assert right.receive(0) == []
 
 
@@ -96,7 +96,7 @@ def test_datagrams_by_udp(right: PacketLink, lab: Lab, capsys: pytest.CaptureFix
     with receiver:
         receiver.bind(("10.0.0.2", 9))
         receiver.settimeout(5)
-        report(capsys, IP, "--link", "udp", "--count", "2")
+        report(capsys, 'IPv4(dst="10.0.0.2") / UDP(sport=1, dport=9) / b"hello"', "--link", "udp", "--count", "2")
         assert [receiver.recvfrom(100) for _ in range(2)] == [(b"hello", ("10.0.0.1", 1))] * 2
 
 
@@ -178,3 +178,25 @@ def test_without_the_capability_it_says_what_is_missing() -> None:
     assert done.stderr.count("\n") == 1
     assert dry.returncode == 0
     assert "would send 1 frame" in dry.stdout
+
+
+def test_what_the_kernel_would_write_itself_is_refused_with_udp(
+    right: PacketLink, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["send", 'Ethernet() / IPv4(dst="10.0.0.2", ttl=3) / UDP(dport=9, checksum=1)', "--link", "udp"]) == 2
+    told = capsys.readouterr().err
+    assert "Ethernet, IPv4(ttl=3), UDP(checksum=0x0001) would be lost" in told
+    assert right.receive(0) == []
+
+
+@pytest.mark.parametrize(
+    "packet", ['IPv4(dst="10.0.0.2") / UDP(dport=9) / b"hi"', 'IPv6(dst="fd00::2") / UDP(dport=9) / b"hi"']
+)
+def test_a_source_left_out_is_the_routes_and_the_checksum_covers_it(
+    packet: str, right: PacketLink, gather: Gather, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report(capsys, packet, "--link", "rawip")
+    arrived = Packet.parse(gather(right, 1)[0])
+    network = arrived.get(IPv4) or arrived[IPv6]
+    assert network.src in ("10.0.0.1", "fd00::1")
+    assert arrived.checksums["UDP"] == "ok"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import signal
 import subprocess
 import sys
@@ -89,7 +90,8 @@ def test_each_line_comes_at_once(sniffer: Sniffer) -> None:
     assert process.stdout is not None
     for number in range(1, 4):
         sniffer.send(packet(number))
-        line = process.stdout.readline()  # it would wait for ever for a line that lies in a buffer
+        assert select.select([process.stdout], [], [], PATIENCE)[0], "the line lies in a buffer"
+        line = process.stdout.readline()
         assert line.partition("Z  ")[2] == f"IP 10.0.0.1.{number} > 10.0.0.2.9: UDP, length 5\n"
 
 
