@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -74,7 +75,8 @@ class FrameFilter:
 class Recorder:
     """Writes frames into a capture: pcapng, or pcap if the name ends in .pcap; gzipped if it ends in .gz.
 
-    "-" is standard output. `sources` are files that it must not be. Raises UsageError.
+    "-" is standard output. `sources` are files that it must not be. What was in the file stays as it is until there is
+    a frame to write, or until all has gone well without one. Raises UsageError.
     """
 
     def __init__(self, name: str, *, sources: Sequence[str] = (), comment: str = "") -> None:
@@ -83,13 +85,15 @@ class Recorder:
         self._comment = comment
         self._is_pcap = name.removesuffix(".gz").endswith(".pcap")
         self._writer: CaptureWriter | None = None
+        self._is_new = False
         if name == STDOUT:
             return
         for source in sources:
             if Path(name).exists() and Path(source).exists() and Path(name).samefile(source):
                 raise UsageError(f"-w {name}: that is the file that is read: give another name")
         try:
-            os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666))
+            self._is_new = not Path(name).exists()
+            os.close(os.open(name, os.O_WRONLY | os.O_CREAT, 0o666))
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UsageError(f"-w: can't write {name}: {reason}; give a file that you may write") from None
@@ -115,6 +119,14 @@ class Recorder:
         """Close the file; without a frame it is an empty capture."""
         (self._writer or self._open(LinkType.ETHERNET)).close()
 
+    def discard(self) -> None:
+        """Leave no trace, if there was nothing to write."""
+        if self._writer is None and self._is_new:
+            with suppress(OSError):
+                Path(self.name).unlink()
+        elif self._writer is not None:
+            self._writer.close()
+
     def _open(self, linktype: LinkType) -> CaptureWriter:
         target = sys.stdout.buffer if self.name == STDOUT else self.name
         if self._is_pcap:
@@ -129,4 +141,7 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
+        else:
+            self.discard()

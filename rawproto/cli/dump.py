@@ -102,12 +102,12 @@ def dump(
         recorder = None if write is None else stack.enter_context(Recorder(write, sources=files))
         teller = Teller(style, recorder, quiet=quiet or write == STDIN, skip=skip or 0, count=count or ENDLESS)
         wrong = [problem for name in files if (problem := teller.tell(name, choice, several=len(files) > 1))]
-    if matches is not None:
-        matches.check()
-    for problem in wrong[:-1]:
-        print(f"rawproto: {problem}", file=sys.stderr)
-    if wrong:
-        raise FailedError(wrong[-1])
+        if matches is not None:
+            matches.check()
+        for problem in wrong[:-1]:
+            print(f"rawproto: {problem}", file=sys.stderr)
+        if wrong:
+            raise FailedError(wrong[-1])
     return 0
 
 

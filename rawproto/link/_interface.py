@@ -49,7 +49,7 @@ def interface_facts(name: str) -> Interface:
             (flags,) = struct.unpack_from("=H", _ask(probe, sockopt.SIOCGIFFLAGS, name))
             (mtu,) = struct.unpack_from("=i", _ask(probe, sockopt.SIOCGIFMTU, name))
             hardware = _ask(probe, sockopt.SIOCGIFHWADDR, name)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             there = ", ".join(other for _, other in socket.if_nameindex()) or "none"
             raise LinkError(errno.ENODEV, f"no interface {name!r}; there are: {there}") from error
     return Interface(

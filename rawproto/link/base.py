@@ -8,11 +8,13 @@ go in `handle_timeout`.
 
 from __future__ import annotations
 
+import errno
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from rawproto.errors import LinkError
 from rawproto.wire.frame import Frame, LinkType
 
 __all__ = ["Link", "LinkWrapper"]
@@ -34,6 +36,16 @@ class Link(ABC):
 
         Raises LinkError. A frame over the MTU is an error: nothing is ever cut short.
         """
+
+    def send_block(self, block: bytes | bytearray | memoryview, stride: int, now: int, peer: str = "") -> None:
+        """Send the frames of `stride` bytes that stand back to back in `block`, as `Template.block` makes them.
+
+        Raises what `send` raises, and LinkError (EINVAL) for a block that is not whole frames.
+        """
+        if stride < 1 or len(block) % stride:
+            raise LinkError(errno.EINVAL, f"a block of {len(block)} bytes is not whole frames of {stride}")
+        data = bytes(block)
+        self.send([data[at : at + stride] for at in range(0, len(data), stride)], now, peer)
 
     @abstractmethod
     def receive(self, now: int) -> list[Frame]:

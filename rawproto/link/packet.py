@@ -98,6 +98,9 @@ class PacketLink(Link):
         facts = interface_facts(interface)
         if not facts.up:
             raise LinkError(errno.ENETDOWN, f"interface {interface} is down: ip link set {interface} up")
+        if batch < 1 or not 0 <= ethertype <= 0xFFFF:
+            what = f"batch {batch} is not 1 or more" if batch < 1 else f"ethertype {ethertype} is not in 0..65535"
+            raise LinkError(errno.EINVAL, f"PacketLink: {what}")
         if bulk and not ring:
             raise LinkError(errno.EINVAL, "bulk receives through a ring: leave out ring=False")
         self.interface = interface
@@ -148,9 +151,13 @@ class PacketLink(Link):
             frames = list(frames)
         for start in range(0, total, AT_ONCE):
             part = frames[start : start + AT_ONCE]
-            self._send_many(part, set(map(len, part)), start, total)
+            lengths = set(map(len, part))
+            if 0 in lengths:
+                self._send_each(part, start, total)
+            else:
+                self._send_many(part, lengths, start, total)
 
-    def send_block(self, block: Block, stride: int, now: int) -> None:
+    def send_block(self, block: Block, stride: int, now: int, peer: str = "") -> None:
         """Send the frames that lie back to back in `block`, each of `stride` bytes; what `Template.block` renders.
 
         As `send`, and raises what that does; also EINVAL for a block that is not a whole number of frames.
@@ -182,6 +189,8 @@ class PacketLink(Link):
 
     def drops(self) -> int:
         """How many frames the kernel had to drop since opening, because ring or buffer was full."""
+        if self.fileno() < 0:
+            raise self._error(errno.EBADF)
         statistics = self._socket.getsockopt(sockopt.SOL_PACKET, sockopt.PACKET_STATISTICS, 8)
         self._drops += struct.unpack("@II", statistics)[1]  # reading sets the kernel's count to zero
         return self._drops

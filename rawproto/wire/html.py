@@ -169,15 +169,17 @@ def _dump(packet: Packet, layers: list[Layer], marks: list[Mark]) -> str:
 
 def _rows(data: bytes, layers: list[Layer], marks: list[Mark]) -> Iterator[str]:
     """The table: a row a layer, under it a row a field."""
+    of_layer: dict[int, list[tuple[int, Mark]]] = {}
+    for n, mark in enumerate(marks):
+        of_layer.setdefault(mark.layer, []).append((n, mark))
     for at, layer in enumerate(layers):
         title = f"{layer.title}, {layer.header.size} bytes at {layer.start} ({layer.header.source})"
         yield f'<tr><th colspan="5">{escape(title)}</th></tr>'
-        for n, mark in enumerate(marks):
-            if mark.layer == at:
-                held = data[mark.start : mark.stop]
-                shown = held[:8].hex(" ", -2) + (" .." if len(held) > 8 else "")
-                yield (
-                    f'<tr class="f{n}"><td class="l{at}">{mark.start:04x}</td><td>{shown}</td>'
-                    f"<td>{escape(mark.name)}</td><td>{escape(mark.value)}</td>"
-                    f"<td>{escape(mark.meaning)} <i>[{escape(mark.source)}]</i></td></tr>"
-                )
+        for n, mark in of_layer.get(at, ()):
+            held = data[mark.start : mark.stop]
+            shown = held[:8].hex(" ", -2) + (" .." if len(held) > 8 else "")
+            yield (
+                f'<tr class="f{n}"><td class="l{at}">{mark.start:04x}</td><td>{shown}</td>'
+                f"<td>{escape(mark.name)}</td><td>{escape(mark.value)}</td>"
+                f"<td>{escape(mark.meaning)} <i>[{escape(mark.source)}]</i></td></tr>"
+            )

@@ -111,7 +111,7 @@ class Packet:
             if tci is not None:
                 packet._put_back(tci)
         else:
-            packet._data = bytes(data)
+            packet._data = bytes(memoryview(data))  # TypeError for what is no bytes: an int, text
             packet._linktype = linktype
         return packet
 
@@ -150,7 +150,11 @@ class Packet:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """What a parser finds wrong with the bytes; empty for a good packet."""
-        return Packet.parse(bytes(self), self.linktype).problems
+        if not self._layers:
+            return Packet.parse(bytes(self), self.linktype).problems
+        # By its own first header: not everything that a packet may begin with has a link type.
+        layout = dissect(bytes(self), 0, type(self._layers[0]))
+        return (*layout.problems, *broken_rules(layout))
 
     @property
     def checksums(self) -> dict[str, ChecksumVerdict]:

@@ -35,7 +35,7 @@ IPV6_TIMEOUT_NS = 60 * 10**9
 """RFC 8200 §4.5: "within 60 seconds of the reception of the first-arriving fragment"."""
 MEMORY = 4 << 20
 """Linux's `ipfrag_high_thresh`."""
-DATAGRAM_COST, FRAGMENT_COST = 512, 128
+DATAGRAM_COST, FRAGMENT_COST = 512, 448
 """What Python holds beside the data, in bytes, so that many small fragments can't pass for little."""
 MAX_LENGTH = 0xFFFF
 QUOTED = 1280
@@ -120,14 +120,15 @@ class Piece(NamedTuple):
 class Datagram:
     """One that is being put together, or (`dead`) one whose further fragments are to be dropped."""
 
-    __slots__ = ("arrived", "dead", "end", "frame", "link", "pieces", "received")
+    __slots__ = ("arrived", "dead", "end", "frame", "heads", "link", "pieces", "received")
 
     def __init__(self, now: int) -> None:
         self.arrived = now
         self.dead = False
         self.pieces: list[Piece] = []
         """Sorted, without overlap."""
-        self.received = 0
+        self.received = self.heads = 0
+        """Bytes of data, and of the headers that are kept with each piece."""
         self.end: int | None = None
         """Known when the last fragment is there."""
         self.link = self.frame = b""
@@ -136,7 +137,7 @@ class Datagram:
     @property
     def cost(self) -> int:
         """The memory that it is charged with."""
-        return DATAGRAM_COST + len(self.pieces) * FRAGMENT_COST + self.received + len(self.frame)
+        return DATAGRAM_COST + len(self.pieces) * FRAGMENT_COST + self.received + self.heads + len(self.frame)
 
     def place(self, piece: Piece) -> int | None:
         """Where it belongs among the pieces; None if it is there already, -1 if it can't be true beside them."""
@@ -254,6 +255,7 @@ class Reassembler:
         self.memory -= datagram.cost
         datagram.pieces.insert(at, piece)
         datagram.received += len(piece.data)
+        datagram.heads += len(piece.head)
         if not piece.start:
             datagram.link, datagram.frame = frame[:link], frame[:QUOTED]
         if not piece.more:
@@ -292,7 +294,7 @@ class Reassembler:
             return
         datagram.dead = True
         datagram.pieces.clear()
-        datagram.received, datagram.frame = 0, b""
+        datagram.received, datagram.heads, datagram.frame = 0, 0, b""
         self.memory += datagram.cost
 
     def _expire(self, now: int) -> None:

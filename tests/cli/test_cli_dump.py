@@ -522,3 +522,16 @@ def test_as_many_packets_as_tshark_counts(path: Path, capsys: pytest.CaptureFixt
     assert tshark is not None, "tshark is not installed: apt install tshark"
     done = subprocess.run([tshark, "-r", str(path)], capture_output=True, text=True, check=True)
     assert len(lines(capsys, str(path))) == len(done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("wrong", [["--filter", "nonsense("], ["EMPTY"]])
+def test_a_call_that_fails_leaves_the_file_to_write_as_it_was(wrong: list[str], tmp_path: Path) -> None:
+    empty, precious, new = tmp_path / "empty", tmp_path / "precious.pcap", tmp_path / "new.pcap"
+    empty.write_bytes(b"")
+    precious.write_bytes(b"precious")
+    source = str(Path(__file__).parents[2] / "pcaps/reset.pcapng")
+    arguments = [str(empty)] if wrong == ["EMPTY"] else [source, *wrong]
+    for target in (precious, new):
+        assert main(["dump", *arguments, "-q", "-w", str(target)]) != 0
+    assert precious.read_bytes() == b"precious"
+    assert not new.exists()

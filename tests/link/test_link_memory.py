@@ -159,3 +159,13 @@ def test_one_thread_an_end_loses_nothing_and_wakes_the_poller() -> None:
     sender.join()
     b.close()
     assert got == [n.to_bytes(4) for n in range(count)]
+
+
+def test_a_block_is_sent_frame_by_frame() -> None:
+    left, right = memory_pair()
+    left.send_block(b"aaabbbccc", 3, 0)
+    assert [frame.data for frame in right.receive(0)] == [b"aaa", b"bbb", b"ccc"]
+    left.send_block(b"", 3, 0)
+    for block, stride in ((b"aaab", 3), (b"aaa", 0)):
+        with pytest.raises(LinkError, match="is not whole frames of"):
+            left.send_block(block, stride, 0)

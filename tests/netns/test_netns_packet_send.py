@@ -370,3 +370,21 @@ def test_without_a_ring_all_can_be_sent_just_as_well(gather: Gather) -> None:
             with pytest.raises(LinkError, match="frame 16 of 17: a frame of 1515 bytes is over the MTU"):
                 left.send([*numbered(15), bytes(1515), b""], 0)
             assert [frame.data for frame in gather(right, 115)] == numbered(50) * 2 + numbered(15)
+
+
+def test_frames_without_a_byte_are_refused_however_many_there_are(lab: Lab) -> None:
+    with lab.left.entered():
+        link = PacketLink("veth0")
+    with link:
+        for count in (1, 20):
+            with pytest.raises(LinkError) as caught:
+                link.send([b""] * count, 0)
+            assert caught.value.errno == errno.EINVAL
+
+
+@pytest.mark.parametrize("wrong", [{"batch": 0}, {"ethertype": 99999}])
+def test_settings_that_can_not_be_are_refused(lab: Lab, wrong: dict[str, int]) -> None:
+    with lab.left.entered(), pytest.raises(LinkError, match=f"{min(wrong)} {wrong[min(wrong)]} is not"):
+        PacketLink("veth0", **wrong)  # type: ignore[arg-type]
+    with pytest.raises(LinkError, match="no interface"):
+        PacketLink("a\0b")

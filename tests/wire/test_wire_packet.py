@@ -613,3 +613,8 @@ def test_a_source_route_without_an_address_goes_to_the_headers_destination() -> 
     data = bytes.fromhex("4600002c00000000400600000000000000000000830300000000000000000000000000005000ffff00000000")
     assert Packet.parse(data, LinkType.RAW).checksums["TCP"] in ("ok", "bad")
     assert len(Packet.parse(data, LinkType.RAW).recompute().replace(payload=b"")) == 44
+
+
+def test_a_packet_that_begins_above_the_link_is_looked_at_as_what_it_is() -> None:
+    assert TCP(sport=1).__truediv__(b"abc").problems == ()
+    assert [p.layer for p in (UDP(length=3) / b"abc").problems] == ["UDP"]

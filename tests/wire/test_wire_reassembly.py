@@ -431,3 +431,15 @@ def test_the_same_as_scapy(scapy: Any, at: int, mtu: int) -> None:
         else:
             theirs = [scapy.raw(scapy.defragment6([scapy.IPv6(piece) for piece in pieces]))]
     assert ours == theirs == [WHOLES[at]]
+
+
+def test_the_headers_that_are_kept_with_each_fragment_count_too() -> None:
+    reassembler = Reassembler(memory=1 << 20)
+    options = b"\x2c\xae" + b"\x01\xff" + bytes(255) + bytes(1404 - 259)
+    for number in range(2000):
+        piece = b"\x11\0" + (number * 2 << 3 | 1).to_bytes(2) + (7).to_bytes(4) + bytes(8)
+        data = bytes(IPv6(src="fd00::1", dst="fd00::2", next_header=60) / (options[:1400] + piece))
+        reassembler.add(data, number, LinkType.RAW)
+        assert reassembler.memory <= 1 << 20
+    held = sum(len(p.head) for queue in reassembler._waiting.values() for d in queue.values() for p in d.pieces)
+    assert held <= reassembler.memory
