@@ -44,7 +44,7 @@ def rows(runs: int, only: str = "") -> Iterator[dict[str, Any]]:
             trials.append(trial(lab, rate))
             if trials[-1].sustained:
                 rate = FASTER * min(rate, trials[-1].offered)  # what the sender can't offer can't be received either
-            elif trials[-1].counts:
+            else:  # a disturbed trial says nothing of us, but a machine that is never left alone has a rate too
                 rate *= SLOWER
     disturbed = sum(not one.counts for one in trials)
     if disturbed:
