@@ -33,7 +33,7 @@ NAP_MS = 200
 LAST_MS = 2
 """How long after the end a frame that came before it may need to get out of its block of the ring."""
 LAST_SECONDS = 2.0
-"""How long to go on printing, after Ctrl-C, what came before it."""
+"""How long to go on after the end with what came before it; with printing only after Ctrl-C."""
 AT_ONCE = 64
 """Packets that are told before the ring is looked at again."""
 MOST_WAITING = 128 << 20
@@ -172,8 +172,8 @@ class Watch:
             if self._weight < MOST_WAITING and poller.poll(0 if self._waiting else min(left, NAP_MS)):
                 self._take(None)
             self._print()
-        end = clock.time_ns()
-        while not self.stopped and poller.poll(LAST_MS):
+        end, patience = clock.time_ns(), clock.monotonic() + LAST_SECONDS
+        while not self.stopped and clock.monotonic() < patience and poller.poll(LAST_MS):
             if not self._take(end):
                 break
         self._print_rest()

@@ -47,6 +47,9 @@ class Link(ABC):
         data = bytes(block)
         self.send([data[at : at + stride] for at in range(0, len(data), stride)], now, peer)
 
+    def prepare_to_send(self) -> None:  # noqa: B027 - most links have nothing to prepare
+        """Do beforehand what the first frames would have to wait for."""
+
     @abstractmethod
     def receive(self, now: int) -> list[Frame]:
         """Give the frames that have come, at most a batch, without waiting; empty when there is none."""
@@ -96,6 +99,10 @@ class LinkWrapper(Link):
     def send(self, frames: Sequence[bytes], now: int, peer: str = "") -> None:
         """Pass `frames` on."""
         self.inner.send(frames, now, peer)
+
+    def prepare_to_send(self) -> None:
+        """Let the inner link prepare."""
+        self.inner.prepare_to_send()
 
     def receive(self, now: int) -> list[Frame]:
         """Pass on what the inner link has."""

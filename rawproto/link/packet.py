@@ -172,6 +172,12 @@ class PacketLink(Link):
             frames = _cutter(stride, min(AT_ONCE, total - start)).unpack_from(data, start * stride)
             self._send_many(frames, {stride}, start, total)
 
+    def prepare_to_send(self) -> None:
+        """Map the ring for sending, for frames of any length: that takes some 10 ms, and would be done by a burst."""
+        if self._sender is not None:
+            with self._sender.lock:
+                self._sender.takes(self.mtu + _ETHERNET_HEADER)
+
     def receive(self, now: int) -> list[Frame]:
         """Give the frames that have come, at most a batch, without waiting.
 

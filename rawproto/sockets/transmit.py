@@ -64,6 +64,8 @@ def transmit(
     Raises what the link and `frames` raise, after sending what was due, with a note of how many frames had been sent;
     TransmitInterrupted, a KeyboardInterrupt that has the report, when the user interrupts.
     """
+    if pacer is not None:
+        link.prepare_to_send()
     run = _Run(link, peer, clock, sleep)
     run.on_progress, run.stop = on_progress, stop
     with _prompt_timers():

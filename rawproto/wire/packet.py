@@ -167,10 +167,12 @@ class Packet:
         for at, header in enumerate(self.layers):
             if header.quotes:
                 layout = self.layout
-                length = header.quoted_length(layout.ends[at] - layout.payload_start)
+                start = layout.offsets[at] + layout.layers[at].size  # composed, it may be headers too
+                length = header.quoted_length(layout.ends[at] - start)
+                data = layout.data[start : min(start + length, max(start, layout.payload_end))]
                 # The sender of the error has left out the rest: as with a capture, nothing is known to be wrong.
                 version = LinkType.IPV6 if header.family == "ICMPv6" else LinkType.IPV4
-                return Packet.parse(Frame(self.payload[:length], 0, version, original_length=WHOLE))
+                return Packet.parse(Frame(data, 0, version, original_length=WHOLE))
         return None
 
     @property

@@ -398,13 +398,22 @@ WRONG: dict[str, list[str]] = {
     "- was given twice": ["-", "-"],
     "unknown option: --jsn. See `rawproto dump --help`.": [RESET, "--jsn"],
     "-w: can't write /no/such/file: No such file or directory": [RESET, "-w", "/no/such/file"],
-    "that is the file that is read: give another name": [RESET, "-w", RESET],
 }
 
 
 @pytest.mark.parametrize("line", WRONG)
 def test_a_wrong_call_is_status_2_and_one_line(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert line in told(capsys, *WRONG[line])
+
+
+def test_the_file_that_is_read_is_not_written_over(
+    capture: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, other = Path(capture).read_bytes(), tmp_path / "link.pcap"
+    other.symlink_to(capture)
+    for name in (capture, str(other)):
+        assert "that is the file that is read: give another name" in told(capsys, capture, "-w", name)
+    assert Path(capture).read_bytes() == before
 
 
 def test_a_wrong_filter_is_told_of_an_empty_file_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

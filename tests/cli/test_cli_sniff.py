@@ -16,6 +16,7 @@ import pytest
 
 from rawproto.capture import open_capture
 from rawproto.cli import _interfaces, main, sniff
+from rawproto.cli._signals import stop_signals
 from rawproto.errors import LinkError, PrivilegeError
 from rawproto.link.bpf import FilteringLink, compile_filter
 from rawproto.link.memory import MemoryLink, memory_pair
@@ -73,6 +74,31 @@ def test_it_ends_after_its_time(sender: MemoryLink, capsys: pytest.CaptureFixtur
     lines, errors = sniffed(capsys, "--seconds", "0.05")
     assert len(lines) == 1
     assert errors[-1] == "rawproto: 1 packet, 0 dropped by the kernel"
+
+
+def test_what_came_before_the_end_is_told_and_no_more(
+    monkeypatch: pytest.MonkeyPatch, sender: MemoryLink, capsys: pytest.CaptureFixture[str]
+) -> None:
+    later = time.monotonic() + 0.1
+    batches = [[Frame(PACKET, 1), Frame(PACKET, 1 << 62)], [Frame(PACKET, 1)]]
+
+    def receive(_: object, now: int) -> list[Frame]:
+        return batches.pop(0) if batches and time.monotonic() > later else []
+
+    monkeypatch.setattr(Stamping, "receive", receive)
+    sender.send([PACKET], 0)  # never taken, so that there always seems to be something
+    lines, errors = sniffed(capsys, "--seconds", "0.05")
+    assert len(lines) == 1
+    assert errors[-1] == "rawproto: 1 packet, 0 dropped by the kernel"
+
+
+def test_a_link_that_never_runs_dry_does_not_keep_it(
+    monkeypatch: pytest.MonkeyPatch, sender: MemoryLink, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sniff, "LAST_SECONDS", 0.05)
+    monkeypatch.setattr(Stamping, "receive", lambda *_: [])  # as if a filter let nothing through
+    sender.send([PACKET], 0)
+    assert sniffed(capsys, "--seconds", "0.01")[1][-1] == "rawproto: 0 packets, 0 dropped by the kernel"
 
 
 def test_json_is_an_object_a_line(sender: MemoryLink, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,6 +194,17 @@ def test_an_interface_that_fails_is_status_1_after_the_numbers(
         "rawproto: 0 packets, 0 dropped by the kernel",
         "rawproto: interface some0 went down: ip link set some0 up",
     ]
+
+
+def test_the_first_signal_asks_and_the_second_one_ends() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), stop_signals() as stop:
+        assert not stop.asked
+        signal.raise_signal(signal.SIGINT)
+        assert stop.asked
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 # -- which interface ---------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import signal
 import subprocess
@@ -50,6 +51,7 @@ class Sniffer:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
         )
         self.stack.callback(self.end, process)
         assert process.stderr is not None

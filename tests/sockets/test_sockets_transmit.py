@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 
 from rawproto.errors import ConfigError, LinkError
-from rawproto.link.base import Link
+from rawproto.link.base import Link, LinkWrapper
 from rawproto.link.impair import ImpairedLink
 from rawproto.link.impairment import Impairment
 from rawproto.link.memory import memory_pair
@@ -330,3 +330,18 @@ def test_between_frames_the_processor_rests() -> None:
     after = resource.getrusage(resource.RUSAGE_THREAD)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert used < report.seconds / 2
+
+
+def test_a_paced_run_lets_the_link_prepare_before_the_first_deadline() -> None:
+    order: list[str] = []
+
+    class Preparing(LinkWrapper):
+        def prepare_to_send(self) -> None:
+            order.append("prepared")
+
+        def send(self, frames: Sequence[bytes], now: int, peer: str = "") -> None:
+            order.append("sent")
+
+    transmit(Preparing(memory_pair()[0]), [b"a"], Pacer.rate(1000))
+    transmit(Preparing(memory_pair()[0]), [b"a"])
+    assert order == ["prepared", "sent", "sent"]

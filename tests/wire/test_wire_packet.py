@@ -618,3 +618,11 @@ def test_a_source_route_without_an_address_goes_to_the_headers_destination() -> 
 def test_a_packet_that_begins_above_the_link_is_looked_at_as_what_it_is() -> None:
     assert TCP(sport=1).__truediv__(b"abc").problems == ()
     assert [p.layer for p in (UDP(length=3) / b"abc").problems] == ["UDP"]
+
+
+def test_what_a_composed_error_quotes_is_what_a_parsed_one_does() -> None:
+    composed = IPv4(**IPS) / ICMPError(code=3) / IPv4(src="1.2.3.4") / UDP(sport=5, dport=6) / b"abc"
+    quoted = composed.quoted
+    assert quoted is not None
+    assert (quoted[IPv4].src, quoted[UDP].sport, quoted.payload) == ("1.2.3.4", 5, b"abc")
+    assert quoted == Packet.parse(bytes(composed), LinkType.RAW).quoted
