@@ -31,10 +31,14 @@ ICMPV6 = 58
 KNOWN_HEADERS = 512
 """How many headers found valid are remembered, so that the next frame with the same one is not looked at again."""
 
-Run = tuple[str, list[bytes | memoryview]]
-"""A peer and datagrams that came from it, in order."""
-Known = tuple[str, int, bytes]
-"""What a valid header says: the peer, where the packet ends in the frame, the packed source address."""
+ECT_0 = 0b10
+CE = 0b11
+"""The ECN field of an IP header (RFC 3168 §5): its sender understands marks; a router has marked it."""
+
+Run = tuple[str, list[bytes | memoryview], bool]
+"""A peer, datagrams that came from it in a row, and whether a router has marked them ("CE", RFC 3168 §5)."""
+Known = tuple[str, int, bytes, bool]
+"""What a valid header says: the peer, where the packet ends in the frame, the packed source address, the mark."""
 
 
 class IpCarrier:
@@ -43,6 +47,9 @@ class IpCarrier:
     `address` is this host's IP address, of either version; `mac` its hardware address, for Ethernet only. Peers are IP
     addresses as text. Raises ConfigError for a link of another type.
     """
+
+    ecn = True
+    """What is sent can be marked on its way, and marks on what comes are told."""
 
     def __init__(self, link: Link, address: str, mac: str = "") -> None:
         if link.linktype not in (LinkType.ETHERNET, LinkType.RAW):
@@ -60,7 +67,7 @@ class IpCarrier:
         # What the length field of the IP header can say bounds it too.
         self.datagram_size = min(link.mtu, 0xFFFF) - 20 if self.version == 4 else min(link.mtu - 40, 0xFFFF)
         self._packed: dict[str, bytes] = {}
-        self._prefixes: dict[tuple[bytes, bytes, int], bytes] = {}
+        self._prefixes: dict[tuple[bytes, bytes, int, bool], bytes] = {}
         self._known: dict[bytes, Known] = {}
 
     def canonical(self, peer: str) -> str:
@@ -77,8 +84,12 @@ class IpCarrier:
 
     # -- out -----------------------------------------------------------------------------------------------------
 
-    def send(self, peer: str, datagrams: Sequence[bytes], now: int) -> None:
-        """Send `datagrams`, in order, to the IP address `peer`. Raises LinkError, WireError for a bad address."""
+    def send(self, peer: str, datagrams: Sequence[bytes], now: int, ect: bool = False) -> None:
+        """Send `datagrams`, in order, to the IP address `peer`. Raises LinkError, WireError for a bad address.
+
+        With `ect` routers may mark them instead of dropping them: their headers have ECT(0). Those that must wait for
+        a neighbour's address leave without, as any packet may.
+        """
         ip = self._packed.get(peer)
         if ip is None:
             if len(self._packed) >= KNOWN_HEADERS:
@@ -94,33 +105,28 @@ class IpCarrier:
             if found is None:
                 return
             mac = found
-        self.link.send(self._wrap(ip, mac, datagrams), now)
+        self.link.send(self._wrap(ip, mac, datagrams, ect), now)
 
-    def _wrap(self, ip: bytes, mac: bytes, datagrams: Sequence[bytes]) -> list[bytes]:
+    def _wrap(self, ip: bytes, mac: bytes, datagrams: Sequence[bytes], ect: bool = False) -> list[bytes]:
         frames = []
         prefix, length = b"", -1
         for datagram in datagrams:
             if len(datagram) != length:
                 length = len(datagram)
-                prefix = self._prefix(ip, mac, length)
+                prefix = self._prefix(ip, mac, length, ect)
             frames.append(prefix + datagram)
         return frames
 
-    def _prefix(self, ip: bytes, mac: bytes, length: int) -> bytes:
+    def _prefix(self, ip: bytes, mac: bytes, length: int, ect: bool) -> bytes:
         """The headers for a datagram of `length` bytes.
 
         An identification of 0 with DF is allowed for what is never fragmented (RFC 6864 §4.1), and makes the headers
         of all datagrams of one length the same bytes.
         """
-        key = (ip, mac, length)
+        key = (ip, mac, length, ect)
         prefix = self._prefixes.get(key)
         if prefix is None:
-            header: IPv4 | IPv6
-            if self.version == 4:
-                header = IPv4(src=self.ip, dst=ip, protocol=IP_PROTOCOL, total_length=20 + length, flags=IPv4Flags.DF)
-            else:
-                header = IPv6(src=self.ip, dst=ip, next_header=IP_PROTOCOL, payload_length=length)
-            prefix = bytes(header)
+            prefix = self._ip_header(ip, length, ECT_0 if ect else 0)
             if self.neighbors is not None:
                 ethertype = 0x0800 if self.version == 4 else 0x86DD
                 prefix = bytes(Ethernet(dst=mac, src=self.neighbors.mac, ethertype=ethertype)) + prefix
@@ -128,6 +134,12 @@ class IpCarrier:
                 self._prefixes.clear()
             self._prefixes[key] = prefix
         return prefix
+
+    def _ip_header(self, ip: bytes, length: int, ecn: int) -> bytes:
+        if self.version == 6:
+            return bytes(IPv6(src=self.ip, dst=ip, next_header=IP_PROTOCOL, payload_length=length, ecn=ecn))
+        total, flags = 20 + length, IPv4Flags.DF
+        return bytes(IPv4(src=self.ip, dst=ip, protocol=IP_PROTOCOL, total_length=total, flags=flags, ecn=ecn))
 
     def _send_outbox(self, now: int) -> None:
         if self.neighbors is not None and self.neighbors.outbox:
@@ -137,9 +149,10 @@ class IpCarrier:
     # -- in --------------------------------------------------------------------------------------------------------
 
     def receive(self, now: int) -> list[Run]:
-        """Give the datagrams that have come for this host, as runs from one peer."""
+        """Give the datagrams that have come for this host, as runs from one peer, all marked or none."""
         runs: list[Run] = []
-        last = ""
+        last, last_marked = "", False
+        run: list[bytes | memoryview] = []
         known, header_length = self._known, self._header
         for frame in self.link.receive(now):
             data = frame.data
@@ -148,16 +161,17 @@ class IpCarrier:
                 found = self._examine(frame, now)
                 if found is None:
                     continue
-            peer, end, source = found
+            peer, end, source, marked = found
             if len(data) < end:
                 self.discarded["truncated packet"] += 1
                 continue
-            if peer != last:
-                runs.append((peer, []))
-                last = peer
+            if peer != last or marked is not last_marked:
+                run = []
+                runs.append((peer, run, marked))
+                last, last_marked = peer, marked
                 if self.neighbors is not None:
                     self.neighbors.confirm(source, data[6:12], now)
-            runs[-1][1].append(memoryview(data)[header_length:end])
+            run.append(memoryview(data)[header_length:end])
         if self.neighbors is not None and self.neighbors.outbox:
             self._send_outbox(now)
         return runs
@@ -190,7 +204,8 @@ class IpCarrier:
         if fault or header[16:20] != self.ip or header[9] != IP_PROTOCOL or self._to_group(data):
             self._discard(fault)
             return None
-        return ip_text(header[12:16]), start + int.from_bytes(header[2:4], "big"), header[12:16]
+        source, marked = header[12:16], header[1] & 3 == CE
+        return ip_text(source), start + int.from_bytes(header[2:4], "big"), source, marked
 
     def _examine_ipv6(self, data: bytes, now: int) -> Known | None:
         start = self._link_header
@@ -207,7 +222,8 @@ class IpCarrier:
         if header[8] == 0xFF or not any(header[8:24]):
             self._discard("source address")
             return None
-        return ip_text(header[8:24]), start + 40 + int.from_bytes(header[4:6], "big"), header[8:24]
+        source, marked = header[8:24], header[1] >> 4 & 3 == CE
+        return ip_text(source), start + 40 + int.from_bytes(header[4:6], "big"), source, marked
 
     def _to_group(self, data: bytes) -> bool:
         """The frame was for more hosts than this one, which a datagram for one address is not (RFC 1122 §3.3.6)."""
@@ -253,6 +269,9 @@ class IpCarrier:
 class DatagramCarrier:
     """RDT on a link that carries datagrams as they are; peers are what the link calls them."""
 
+    ecn = False
+    """No datagram can be marked: the headers are the kernel's, or there are none."""
+
     def __init__(self, link: Link, address: str) -> None:
         if link.linktype is not LinkType.USER0:
             raise ConfigError(f"a link of type {link.linktype.name} does not carry bare datagrams")
@@ -265,8 +284,8 @@ class DatagramCarrier:
         """As the link writes it."""
         return self.link.canonical(peer)
 
-    def send(self, peer: str, datagrams: Sequence[bytes], now: int) -> None:
-        """Send `datagrams`, in order, to `peer`. Raises LinkError."""
+    def send(self, peer: str, datagrams: Sequence[bytes], now: int, ect: bool = False) -> None:
+        """Send `datagrams`, in order, to `peer`; `ect` has no effect here. Raises LinkError."""
         self.link.send(datagrams, now, peer)
 
     def receive(self, now: int) -> list[Run]:
@@ -276,7 +295,7 @@ class DatagramCarrier:
         for frame in self.link.receive(now):
             if frame.peer != last:
                 last = frame.peer
-                runs.append((last, []))
+                runs.append((last, [], False))
             runs[-1][1].append(frame.data)
         return runs
 

@@ -10,22 +10,47 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import Protocol
 
 from rawproto.errors import RawprotoError
-from rawproto.link.memory import MemoryLink
 from rawproto.transport.stack import Stack
 
-__all__ = ["Condition", "Host", "Simulation", "StalledError", "Task"]
+__all__ = ["Action", "Condition", "Host", "HostCondition", "Simulation", "StalledError", "Task", "Wire"]
 
 Condition = Callable[[], bool]
-"""What a task waits for: called again after each step of its host, until it says True."""
+"""What a task waits for: called again whenever something has happened, until it says True."""
 
 Task = Generator[Condition, None, None]
 """An application: a generator that yields what it waits for."""
 
+Action = Callable[[], object]
+"""What is done at a certain time."""
+
 
 class StalledError(RawprotoError):
     """Applications wait, and nothing is ever going to happen."""
+
+
+class Wire(Protocol):
+    """The innermost link of a host, as far as the simulation looks at it."""
+
+    @property
+    def waiting(self) -> int:
+        """How many frames have come and were not received yet."""
+
+
+class HostCondition:
+    """A condition on what only its own host changes: called again only after something has happened there."""
+
+    __slots__ = ("check",)
+
+    def __init__(self, check: Condition) -> None:
+        self.check = check
+
+    def __call__(self) -> bool:
+        """Whether the task can go on."""
+        return self.check()
 
 
 @dataclass(eq=False)
@@ -34,10 +59,17 @@ class Host:
 
     name: str
     stack: Stack
-    wire: MemoryLink
+    wire: Wire
     simulation: Simulation
     tasks: list[tuple[Task, Condition]] = field(default_factory=list)
     more: bool = False
+    _deadline: int | None = None
+    _deadline_of: int = -2
+    """The stack's time when its deadline was asked for. Each of its calls has a time of its own."""
+    _tasks_at: int = -2
+    """The stack's time when the tasks were last looked at; -2 if they must be looked at again in any case."""
+    _looks_elsewhere: bool = False
+    """A task may go on by what happens on other hosts."""
 
     @property
     def now(self) -> int:
@@ -46,7 +78,7 @@ class Host:
 
     def spawn(self, task: Task) -> None:
         """Start an application on this host; it runs up to its first wait when the simulation next runs."""
-        self.tasks.append((task, _at_once))
+        self._wait(task, _at_once)
 
     @property
     def busy(self) -> bool:
@@ -61,14 +93,39 @@ class Host:
         """Let the applications go on that no longer have to wait; tell whether any did."""
         progress = False
         tasks, self.tasks = self.tasks, []
+        self._tasks_at = self.stack.now
+        self._looks_elsewhere = False
         for task, condition in tasks:
-            if not condition():
-                self.tasks.append((task, condition))
-                continue
-            progress = True
-            with suppress(StopIteration):
-                self.tasks.append((task, next(task)))
+            if condition():
+                progress = True
+                with suppress(StopIteration):
+                    self._wait(task, next(task))
+            else:
+                self._wait(task, condition)
+        if progress:
+            self._tasks_at = -2
         return progress
+
+    @property
+    def may_go_on(self) -> bool:
+        """Something may have happened that an application waits for."""
+        return bool(self.tasks) and (self._looks_elsewhere or self.stack.now != self._tasks_at)
+
+    def deadline(self) -> int | None:
+        """When the stack wants to be called, whatever comes; None for never."""
+        if self.stack.now != self._deadline_of:
+            self._deadline_of = self.stack.now
+            self._deadline = self.stack.next_timeout()
+        return self._deadline
+
+    def forget(self) -> None:
+        """Something outside may have changed the host: ask and look anew."""
+        self._deadline_of = self._tasks_at = -2
+
+    def _wait(self, task: Task, condition: Condition) -> None:
+        self.tasks.append((task, condition))
+        if not isinstance(condition, HostCondition):
+            self._looks_elsewhere = True
 
 
 class Simulation:
@@ -79,24 +136,46 @@ class Simulation:
         self.hosts: list[Host] = []
         self.observers: list[Callable[[int], None]] = []
         """Called with the time whenever it has moved: for progress bars."""
+        self._events: list[tuple[int, int, Action]] = []
+        self._serial = 0
 
-    def add(self, name: str, stack: Stack, wire: MemoryLink) -> Host:
+    def add(self, name: str, stack: Stack, wire: Wire) -> Host:
         """Put a host on the network. `wire` is the memory link that its stack's links end in."""
         host = Host(name, stack, wire, self)
         self.hosts.append(host)
         return host
+
+    def at(self, time_ns: int, action: Action) -> None:
+        """Call `action` at virtual time `time_ns`, before the hosts do anything at that time; at once if it is past.
+
+        Actions of one time are called in the order in which they were given. An action may do anything, such as call a
+        host's stack, change a port, or give further actions.
+        """
+
+        def act() -> None:
+            action()
+            self._forget()
+
+        self.schedule(time_ns, act)
+
+    def schedule(self, time_ns: int, action: Action) -> None:
+        """As `at`, for the network's own parts: `action` calls no stack."""
+        heappush(self._events, (time_ns, self._serial, action))
+        self._serial += 1
 
     def run(self, until: int | None = None) -> None:
         """Run until all applications are done, or until virtual time `until`, in ns.
 
         Raises StalledError when applications wait for what can't happen any more.
         """
+        self._forget()
         while any(host.tasks for host in self.hosts):
             if not self._settle(until):
                 return
 
     def run_idle(self, until: int | None = None) -> None:
-        """Run until nothing is left to happen (timers included), or until virtual time `until`, in ns."""
+        """Run until nothing is left to happen (timers and actions included), or until virtual time `until`, in ns."""
+        self._forget()
         while self._step():
             pass
         while (deadline := self._next_timeout()) is not None and (until is None or deadline <= until):
@@ -108,11 +187,11 @@ class Simulation:
         """Do all that can be done now, then let time pass; False once `until` has come."""
         while self._step():
             pass
-        waiting = [host.name for host in self.hosts if host.tasks]
-        if not waiting:
+        if not any(host.tasks for host in self.hosts):
             return True
         deadline = self._next_timeout()
         if deadline is None:
+            waiting = [host.name for host in self.hosts if host.tasks]
             raise StalledError(f"at {self.now} ns nothing is left to happen, but applications wait on {waiting}")
         if until is not None and deadline > until:
             self.now = until
@@ -121,27 +200,46 @@ class Simulation:
         return True
 
     def _step(self) -> bool:
-        progress = False
+        """One round of all hosts; tell whether anything was done."""
+        progress = bool(self._events) and self._act()
         for host in self.hosts:
             if host.busy:
                 host.step(self.now)
                 progress = True
-            if host.tasks and host.run_tasks():
+            if host.may_go_on and host.run_tasks():
                 progress = True
         return progress
 
+    def _act(self) -> bool:
+        """Do what is due of the events; tell whether any was."""
+        events, acted = self._events, False
+        while events and events[0][0] <= self.now:
+            heappop(events)[2]()
+            acted = True
+        return acted
+
     def _next_timeout(self) -> int | None:
-        deadlines = [at for host in self.hosts if (at := host.stack.next_timeout()) is not None]
-        return min(deadlines, default=None)
+        soonest = self._events[0][0] if self._events else None
+        for host in self.hosts:
+            deadline = host.deadline()
+            if deadline is not None and (soonest is None or deadline < soonest):
+                soonest = deadline
+        return soonest
 
     def _advance(self, deadline: int) -> None:
         self.now = max(self.now, deadline)
         for observer in self.observers:
             observer(self.now)
+        if self._events:
+            self._act()
         for host in self.hosts:
-            due = host.stack.next_timeout()
+            due = host.deadline()
             if due is not None and due <= self.now:
                 host.step(self.now)
+
+    def _forget(self) -> None:
+        for host in self.hosts:
+            host.forget()
 
 
 def _at_once() -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from rawproto.errors import RawprotoError
-from rawproto.sim.network import Condition, Host
+from rawproto.sim.network import Condition, Host, HostCondition
 from rawproto.transport.connection import Connection, End
 from rawproto.transport.endpoint import Listener
 
@@ -43,13 +43,13 @@ class Stream:
         """Hand over all of `data`, waiting for room. Raises ConnectionEndedError."""
         view = memoryview(data)
         while view:
-            yield lambda: self.connection.writable
+            yield HostCondition(lambda: self.connection.writable)
             view = view[self.send(bytes(view[: 1 << 16])) :]
 
     def recv(self, limit: int = 1 << 16) -> Generator[Condition, None, bytes]:
         """Wait for data and give up to `limit` bytes; b"" at the end of the stream. Raises ConnectionEndedError."""
         connection = self.connection
-        yield lambda: connection.readable
+        yield HostCondition(lambda: connection.readable)
         if connection.receiver.ready:
             return self.host.stack.recv(connection, limit, self.host.now)
         if not connection.receiver.at_end:
@@ -87,7 +87,7 @@ def listen(host: Host, port: int, backlog: int = 128) -> Listener:
 
 def accept(host: Host, listener: Listener) -> Generator[Condition, None, Stream]:
     """Wait for a connection on `listener`."""
-    yield lambda: bool(listener.queue)
+    yield HostCondition(lambda: bool(listener.queue))
     connection = host.stack.accept(listener, host.now)
     if connection is None:
         raise RawprotoError(f"the connection that waited on port {listener.port} was taken by somebody else")
@@ -97,7 +97,7 @@ def accept(host: Host, listener: Listener) -> Generator[Condition, None, Stream]
 def connect(host: Host, peer: str, port: int) -> Generator[Condition, None, Stream]:
     """Connect to `port` of `peer` and wait until that is done. Raises ConnectionEndedError."""
     connection = host.stack.connect(peer, port, host.now)
-    yield lambda: connection.established or connection.end is not None
+    yield HostCondition(lambda: connection.established or connection.end is not None)
     stream = Stream(host, connection)
     stream._check()
     return stream
@@ -105,4 +105,4 @@ def connect(host: Host, peer: str, port: int) -> Generator[Condition, None, Stre
 
 def wait_closed(stream: Stream) -> Generator[Condition, None, None]:
     """Wait until the peer has acknowledged everything, the end of the stream included, or the connection is over."""
-    yield lambda: stream.connection.drained
+    yield HostCondition(lambda: stream.connection.drained)

@@ -109,7 +109,7 @@ class Pair:
         """Take from both endpoints what they have to send now, onto the wire."""
         for side in (self.client, self.server):
             while side.endpoint.pending:
-                for _, datagrams in side.endpoint.poll_transmit(self.now):
+                for _, datagrams, _ in side.endpoint.poll_transmit(self.now):
                     for data in datagrams:
                         self._send(side, data)
 
@@ -174,7 +174,7 @@ class Pair:
         endpoint = self.side(sender).endpoint
         taken: list[Segment] = []
         while endpoint.pending:
-            for _, datagrams in endpoint.poll_transmit(self.now):
+            for _, datagrams, _ in endpoint.poll_transmit(self.now):
                 taken += endpoint.codec.decode(datagrams, lambda reason, length: None)
         return taken
 

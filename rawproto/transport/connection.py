@@ -9,35 +9,38 @@ Use it in this order, all times in ns and never going back:
     poll_transmit(now)                segments out; call it after each of the above
     next_timeout()                    when to call handle_timeout; ask after poll_transmit
 
-An incoming segment goes through the phases of RFC 9293 §3.10.7, in that order, one method each. The state is
+Here are the commands, what goes out, and time. What comes in goes through the phases of `arrival`, opening and
+closing are in `handshake` and `closing`; the two halves of the stream are `sender` and `receiver`. The state is
 changed by `state.advance` alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
-from rawproto.errors import ProtocolError
-from rawproto.transport.codec import RdtCodec
-from rawproto.transport.config import SECOND, Config
+from rawproto.errors import ConfigError, ProtocolError
+from rawproto.transport import arrival, closing, handshake
+from rawproto.transport.acknowledge import Acknowledger
+from rawproto.transport.challenge import ChallengeLimit
+from rawproto.transport.codec import MAX_PACKET_NUMBER, RdtCodec
+from rawproto.transport.config import Config
+from rawproto.transport.cookie import Baked
+from rawproto.transport.ecn import Ecn
+from rawproto.transport.keepalive import KeepAlive
 from rawproto.transport.receiver import Receiver
-from rawproto.transport.segment import ACK, FIN, RST, SYN, Segment
+from rawproto.transport.segment import ACK, CWR, EOR, FIN, PSH, RST, SYN, Segment
 from rawproto.transport.sender import Sender, Sending
-from rawproto.transport.state import Event, State, advance
-from rawproto.transport.trace import Ended, PacketsLost, RttSampled, StateChanged, TimerFired, Trace
+from rawproto.transport.state import RECEIVING, SENDING, SYNCHRONIZING, Event, State, advance
+from rawproto.transport.statistics import Stats, collect
+from rawproto.transport.trace import Ended, StateChanged, TimerFired, Trace
 
-__all__ = ["Connection", "End"]
+__all__ = ["OPTIONS", "Connection", "End"]
 
-MIN_MSS = 64
-"""docs/rdt.md §3.5: a smaller limit is taken for this one, so that options always leave room for payload."""
-
-MAX_CHALLENGES = 10
-CHALLENGE_PERIOD = 5 * SECOND
-"""RFC 5961 §7: 'no more than 10 challenge ACKs can be sent in a 5 second window'."""
-
-_SYNCHRONIZING = (State.SYN_SENT, State.SYN_RECEIVED)
-_SENDS = (State.ESTABLISHED, State.CLOSE_WAIT)
-_RECEIVES = (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2)
+OPTIONS = (
+    "nagle", "delayed_ack", "keep_alive", "keep_alive_idle", "keep_alive_interval", "keep_alive_count", "user_timeout"
+)  # fmt: skip
 
 
 class End(Exception):  # noqa: N818 - it is stored, and raised by nobody here
@@ -49,7 +52,7 @@ class End(Exception):  # noqa: N818 - it is stored, and raised by nobody here
 
 
 class Connection:
-    """A reliable byte stream in each direction with one peer."""
+    """A reliable byte stream, or stream of records, in each direction with one peer."""
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class Connection:
         iss: int,
         mss: int,
         codec: RdtCodec,
+        records: bool = False,
         trace: Trace | None = None,
         wake: Callable[[Connection], None] | None = None,
     ) -> None:
@@ -73,82 +77,121 @@ class Connection:
         self.mss_limit = mss
         """The largest payload that fits the path, in bytes; the peer may allow less."""
         self.codec = codec
+        self.records = records
+        """The stream has records (SOCK_SEQPACKET)."""
+        self.peer_max_record = 0
+        """The longest record that the peer takes, in bytes."""
         self.trace = trace
         self.state = State.CLOSED
         self.end: End | None = None
-        self.sender = Sender(config, iss, mss)
+        self.ecn = Ecn(enabled=config.ecn)
+        self.sender = Sender(config, iss, mss, ecn=self.ecn, identity=identity, trace=trace)
         self.receiver = Receiver(config)
+        self.acks = Acknowledger(config)
+        self.challenges = ChallengeLimit()
+        self.cookie = handshake.CookieEcho()
+        self.keep_alive = KeepAlive(
+            config.keep_alive, config.keep_alive_idle, config.keep_alive_interval, config.keep_alive_count
+        )
         self.segments_received = 0
         self.datagrams_sent = 0
         self.datagrams_received = 0
+        self.octets_sent = 0
+        self.reset: Segment | None = None
+        """A reset that waits to be sent."""
+        self.deadline: int | None = None
+        """When TIME-WAIT ends, or FIN-WAIT-2 of a connection that no application holds any more."""
+        self.closed_by_application = False
+        """Nobody reads any more: data that still comes is refused."""
+        self.largest_received = -1
+        self.largest_time = 0
         self._wake = wake
-        self._largest_received = -1
-        self._largest_time = 0
-        self._ack_reason = ""  # why an acknowledgement is due; empty when none is
-        self._unread_is_error = False  # the application has closed: data that still comes is refused
         self._shutdown_asked = False
-        self._reset: Segment | None = None  # a reset that waits to be sent
-        self._deadline: int | None = None  # TIME-WAIT, or FIN-WAIT-2 of a socket that nobody holds any more
         self._opened_ns = 0
-        self._challenges = 0
-        self._challenges_end = 0  # when they are counted anew
-        self._phases = (
-            self._check_sequence,
-            self._check_reset,
-            self._check_syn,
-            self._process_ack,
-            self._process_payload,
-            self._process_fin,
-        )
+        self._probe_due = False  # a question whether the peer is there
+        self._probed = 0  # the size of a path probe that came and is to be answered
 
     # -- commands --------------------------------------------------------------------------------------------
 
     def open(self, now: int) -> None:
         """Begin the handshake."""
         self._opened_ns = now
-        self._advance(Event.OPEN, now)
+        self.advance(Event.OPEN, now)
         self._touch()
 
     def accept_syn(self, segment: Segment, now: int) -> None:
         """Begin as the answer to a SYN that came to a listener."""
         self._opened_ns = now
-        self.segments_received += 1
-        self.datagrams_received += segment.count
-        self._take_syn(segment, now)
-        self._advance(Event.ACCEPT_SYN, now)
-        self._note(segment, now, "SYN to a listener: answered (RFC 9293 §3.10.7.2)")
+        self._count(segment)
+        handshake.take_syn(self, segment, now)
+        self.advance(Event.ACCEPT_SYN, now)
+        if self.trace is not None:
+            self.trace.received(now, self.identity, segment, "SYN to a listener: answered (RFC 9293 §3.10.7.2)")
+        if not self.config.handshake:
+            self.advance(Event.SYN_ACKED, now)  # two ways instead of three: our word is enough
+        self._touch()
+
+    def accept_cookie(self, baked: Baked, now: int) -> None:
+        """Begin as the answer to a SYN of which nothing was kept but what `baked` says; its answer has been sent."""
+        self._opened_ns = now
+        handshake.take_cookie(self, baked, now)
+        self.advance(Event.ACCEPT_SYN, now)
         self._touch()
 
     def send(self, data: bytes | bytearray | memoryview, now: int) -> int:
         """Take `data` into the send buffer, as far as it has room; give how many bytes were taken.
 
-        Raises ProtocolError after a shutdown, End once the connection is over.
+        Of a stream of records it is one record, taken whole or not at all. Raises ProtocolError after a shutdown and
+        for a record that is too long or empty, End once the connection is over.
         """
         if self.end is not None:
             raise self.end.with_traceback(None)
         if self._shutdown_asked:
             raise ProtocolError("this side has been shut down for sending")
-        taken = min(len(data), self.sender.space())
+        sender = self.sender
+        if self.records:
+            self._check_record(len(data))
+            taken = len(data) if len(data) <= sender.space() else 0
+        else:
+            taken = min(len(data), sender.space())
         if taken:
-            self.sender.buffer.append(bytes(data if taken == len(data) else memoryview(data)[:taken]))
+            sender.buffer.append(bytes(data if taken == len(data) else memoryview(data)[:taken]))
+            if self.records:
+                sender.records.add(sender.buffer.end)
             self._touch()
         return taken
+
+    def _check_record(self, length: int) -> None:
+        limit = min(self.peer_max_record or self.config.max_record, self.config.send_buffer)
+        if length > limit:
+            raise ProtocolError(f"a record of {length} bytes is too long: this connection takes {limit} at most")
+        if not length:
+            raise ProtocolError("a record has at least one byte")
 
     def recv(self, limit: int, now: int) -> bytes:
         """Give up to `limit` bytes in order; b"" when there are none (yet, or because of the end)."""
         data = self.receiver.read(limit)
-        if data and self.state in _RECEIVES and self.receiver.update_due(self.mss):
-            self._ack_reason = self._ack_reason or "window update"
-            self._touch()
+        self._after_reading(data)
         return data
+
+    def recv_record(self, limit: int, now: int) -> tuple[bytes, int]:
+        """Give the next record, cut to `limit` bytes, and its full length; (b"", -1) when none is complete."""
+        data, length = self.receiver.read_record(limit)
+        self._after_reading(data)
+        return data, length
+
+    def _after_reading(self, data: bytes) -> None:
+        if data and self.state in RECEIVING and self.receiver.update_due(self.mss):
+            self.acks.at_once(self.acks.reason or "window update")
+            self._touch()
 
     def shutdown(self, now: int) -> None:
         """Send no more: a FIN follows what was handed over (RFC 9293 §3.10.4). Receiving goes on."""
         if self._shutdown_asked or self.end is not None:
             return
         self._shutdown_asked = True
-        if self.state in _SENDS:
-            self._start_fin(now)
+        if self.state in SENDING:
+            closing.start_fin(self, now)
         self._touch()
 
     def close(self, now: int) -> None:
@@ -161,10 +204,10 @@ class Connection:
         if self.state is State.SYN_SENT or self.receiver.ready:
             self.abort(now)
             return
-        self._unread_is_error = True
+        self.closed_by_application = True
         self.shutdown(now)
         if self.state is State.FIN_WAIT_2:
-            self._deadline = now + self.config.user_timeout
+            self.deadline = now + self.config.user_timeout
             self._touch()
 
     def abort(self, now: int) -> None:
@@ -172,10 +215,33 @@ class Connection:
         if self.end is not None:
             return
         if self.state not in (State.SYN_SENT, State.TIME_WAIT):
-            self._reset = self._segment(RST | ACK, self.sender.snd_nxt, now)
-        self._finish(Event.ABORT, End("aborted", "the connection was aborted by this side"), now)
+            self.reset = self.segment(RST | ACK, self.sender.snd_nxt, now)
+        self.finish(Event.ABORT, "aborted", "the connection was aborted by this side", now)
+
+    def set_option(self, name: str, value: bool | int, now: int) -> None:
+        """Change one setting of this connection: "nagle", "delayed_ack" or "keep_alive" (RFC 9293, MUST-17, MUST-24).
+
+        Others are "keep_alive_idle", "keep_alive_interval", "keep_alive_count" and "user_timeout" (MUST-21). Raises
+        ConfigError for another name and for a value that can't be.
+        """
+        if name not in OPTIONS:
+            raise ConfigError(f"{name!r} can't be changed while a connection lives; these can: {', '.join(OPTIONS)}")
+        changes: dict[str, Any] = {name: value}
+        config = replace(self.config, **changes)
+        self.config = self.sender.config = self.acks.config = config
+        self.sender.nagle.enabled = config.nagle
+        self.keep_alive = KeepAlive(
+            config.keep_alive, config.keep_alive_idle, config.keep_alive_interval, config.keep_alive_count
+        )
+        self.keep_alive.on_heard(now)
+        self._touch()
 
     # -- what the application may ask ------------------------------------------------------------------------
+
+    @property
+    def max_record(self) -> int:
+        """The longest record that this side takes, in bytes."""
+        return min(self.config.max_record, self.config.receive_buffer)
 
     @property
     def mss(self) -> int:
@@ -185,17 +251,17 @@ class Connection:
     @property
     def established(self) -> bool:
         """The handshake is done, and the connection is not over."""
-        return self.state not in (State.CLOSED, *_SYNCHRONIZING)
+        return self.state not in (State.CLOSED, *SYNCHRONIZING)
 
     @property
     def readable(self) -> bool:
         """`recv` has something to say: data, the end of the stream, or the end of the connection."""
-        return self.receiver.ready > 0 or self.receiver.at_end or self.end is not None
+        return self.readable_data or self.receiver.at_end or self.end is not None
 
     @property
     def readable_data(self) -> bool:
         """`recv` would give data."""
-        return self.receiver.ready > 0
+        return self.receiver.record_ready is not None if self.records else self.receiver.ready > 0
 
     @property
     def shut_down(self) -> bool:
@@ -205,223 +271,56 @@ class Connection:
     @property
     def writable(self) -> bool:
         """`send` would take something, or raise."""
-        return self.end is not None or (self.state in _SENDS and self.sender.space() > 0)
+        return self.end is not None or (self.state in SENDING and self.sender.space() > 0)
 
     @property
     def drained(self) -> bool:
         """All that was handed over, a FIN included, is acknowledged, or the connection is over."""
         return self.end is not None or not (self.sender.unsent or self.sender.scoreboard)
 
+    def stats(self, now: int) -> Stats:
+        """What `ss -ti` would show of it."""
+        return collect(self, now)
+
     # -- segments in -----------------------------------------------------------------------------------------
 
     def receive(self, segment: Segment, now: int) -> None:
         """Process one segment, which the codec has found valid."""
-        self.segments_received += 1
-        self.datagrams_received += segment.count
+        self._count(segment)
+        self.keep_alive.on_heard(now)
         if self.state is State.SYN_SENT:
-            outcome = self._receive_in_syn_sent(segment, now)
+            outcome = handshake.receive_in_syn_sent(self, segment, now)
         elif self.end is not None:
             outcome = "discarded: the connection is over"
         else:
-            outcome = ""
-            for phase in self._phases:
-                outcome = phase(segment, now)
-                if outcome:
-                    break
+            outcome = arrival.process(self, segment, now)
         if self.trace is not None:
             self.trace.received(now, self.identity, segment, outcome)
         self._touch()
 
-    def _receive_in_syn_sent(self, segment: Segment, now: int) -> str:
-        """RFC 9293 §3.10.7.3."""
-        flags = segment.flags
-        if flags & ACK and not self.sender.iss < segment.ack <= self.sender.snd_nxt:
-            if not flags & RST:
-                self._reset = Segment(self.local_port, self.peer_port, RST, segment.ack)
-            return "discarded: acknowledges what was not sent (RFC 9293 §3.10.7.3, first)"
-        if flags & RST:
-            if not flags & ACK:
-                return "discarded: reset without acknowledgement (RFC 9293 §3.10.7.3, second)"
-            self._finish(Event.RESET, End("refused", "the peer refused the connection: nobody listens there"), now)
-            return "reset: connection refused (RFC 9293 §3.10.7.3, second)"
-        if not flags & SYN:
-            return "discarded: no SYN (RFC 9293 §3.10.7.3, fifth)"
-        self._take_syn(segment, now)
-        if not flags & ACK:
-            self._advance(Event.SYN, now)
-            self.sender.resend_all("handshake: simultaneous open")  # our SYN, now with an acknowledgement
-            return "simultaneous open (RFC 9293 §3.10.7.3, fourth)"
-        self._advance(Event.SYN_ACK, now)
-        self._process_ack(segment, now)
-        self._require_ack("ACK of SYN")
-        self._on_established(now)
-        return "handshake complete (RFC 9293 §3.10.7.3, fourth)"
+    def _count(self, segment: Segment) -> None:
+        self.segments_received += 1
+        self.datagrams_received += segment.count
 
-    def _take_syn(self, segment: Segment, now: int) -> None:
-        self.receiver.start(segment.seq)
-        self._note_arrival(segment, now)
-        self._require_ack("handshake")  # so that our SYN says what it answers, and gives the peer a round-trip time
-        if segment.mss is not None:
-            self.sender.set_mss(max(MIN_MSS, min(self.mss_limit, segment.mss)))
-
-    def _note_arrival(self, segment: Segment, now: int) -> None:
-        """Remember the largest packet number, to be told to the peer; only of what may well be the peer's."""
+    def note_arrival(self, segment: Segment, now: int) -> None:
+        """Take in what may well be the peer's: its packet number, marks, and what it asks to be echoed."""
         last = segment.packet_number + segment.count - 1
-        if last > self._largest_received:
-            self._largest_received = last
-            self._largest_time = now
+        if last > self.largest_received:
+            self.largest_received = last
+            self.largest_time = now
+        self.ecn.on_segment(segment.flags, marked=segment.marked)
+        if segment.marked and self.ecn.active:
+            self.acks.at_once("ACK of a congestion mark")
+        if segment.probe:
+            self._probed = segment.probe
+            self.acks.at_once("answer to a path probe")
+        if segment.probed and self.sender.path.on_probe_acked(segment.probed, now):
+            self.sender.take_path("a probe of this size arrived", now)
 
-    def _check_sequence(self, segment: Segment, now: int) -> str:
-        """RFC 9293 §3.10.7.4, first: is any of it inside the window?"""
-        receiver = self.receiver
-        seq, end = segment.seq, segment.end
-        edge = receiver.rcv_adv + (receiver.fin is not None)
-        if receiver.rcv_nxt <= seq <= edge or seq < receiver.rcv_nxt < end:
-            self._note_arrival(segment, now)
-            return ""
-        if segment.flags & RST:
-            return "discarded: reset outside the window (RFC 9293 §3.10.7.4, first)"
-        if self.state is State.TIME_WAIT and segment.flags & FIN and end == receiver.rcv_nxt:
-            self._deadline = now + 2 * self.config.msl
-        if self.state is State.SYN_RECEIVED and segment.flags & (SYN | ACK) == SYN and seq == receiver.irs:
-            self.sender.resend_all("handshake: the peer has not seen our SYN")
-            return "repeated SYN: answered once more"
-        if end > seq:
-            self._require_ack("ACK of a segment outside the window")
-        else:
-            self._challenge("ACK of a segment outside the window", now)
-        receiver.duplicate_octets += len(segment.payload)
-        if not receiver.irs <= seq <= receiver.rcv_adv + 1:
-            return "outside the window: acknowledged (RFC 9293 §3.10.7.4, first)"
-        self._note_arrival(segment, now)
-        if segment.flags & ACK and self.state is not State.SYN_RECEIVED and self._acceptable(segment.ack):
-            # Its octets are old, what it says of ours is not: a reordered or repeated segment still acknowledges.
-            closed = self._take_ack(segment, now)
-            if closed:
-                return closed
-        return "duplicate or outside the window: acknowledged (RFC 9293 §3.10.7.4, first)"
-
-    def _check_reset(self, segment: Segment, now: int) -> str:
-        """RFC 9293 §3.10.7.4, second, with RFC 5961 §3: only an exact sequence number resets."""
-        if not segment.flags & RST:
-            return ""
-        if segment.seq != self.receiver.rcv_nxt:
-            self._challenge("challenge ACK", now)
-            return "challenged: reset with an inexact sequence number (RFC 5961 §3.2)"
-        refused = self.state is State.SYN_RECEIVED
-        end = (
-            End("refused", "the peer refused the connection")
-            if refused
-            else End("reset", "the peer reset the connection")
-        )
-        self._finish(Event.RESET, end, now)
-        return "reset (RFC 9293 §3.10.7.4, second)"
-
-    def _check_syn(self, segment: Segment, now: int) -> str:
-        """RFC 9293 §3.10.7.4, fourth, with RFC 5961 §4: a SYN inside the window is challenged."""
-        if not segment.flags & SYN:
-            return ""
-        self._challenge("challenge ACK", now)
-        return "challenged: SYN on an open connection (RFC 5961 §4.2)"
-
-    def _process_ack(self, segment: Segment, now: int) -> str:
-        """RFC 9293 §3.10.7.4, fifth, with RFC 5961 §5."""
-        sender = self.sender
-        if not segment.flags & ACK:
-            return "discarded: no acknowledgement (RFC 9293 §3.10.7.4, fifth)"
-        if self.state is State.SYN_RECEIVED:
-            if not sender.iss < segment.ack <= sender.snd_nxt:
-                self._reset = Segment(self.local_port, self.peer_port, RST, segment.ack)
-                return "refused: does not acknowledge our SYN (RFC 9293 §3.10.7.4, fifth)"
-            self._advance(Event.SYN_ACKED, now)
-            self._on_established(now)
-        elif not self._acceptable(segment.ack):
-            self._challenge("challenge ACK", now)
-            return "challenged: acknowledges what was not sent, or is far too old (RFC 5961 §5.2)"
-        return self._take_ack(segment, now)
-
-    def _acceptable(self, ack: int) -> bool:
-        """RFC 5961 §5.2: '((SND.UNA - MAX.SND.WND) <= SEG.ACK <= SND.NXT)'."""
-        sender = self.sender
-        return sender.snd_una - sender.max_wnd <= ack <= sender.snd_nxt
-
-    def _take_ack(self, segment: Segment, now: int) -> str:
-        """Pass an acknowledgement to the sending half; says so if it was the last one that was waited for."""
-        sender = self.sender
-        samples = sender.largest_seen
-        _, lost = sender.on_ack(segment, now)
-        sender.on_window(segment)
-        if self.trace is not None:
-            for loss in lost:
-                self.trace.add(self._lost_record(loss.start, loss.end, loss.packet_number, loss.rule, now))
-            if sender.largest_seen != samples and sender.rtt.srtt:
-                rtt, cwnd = sender.rtt, sender.congestion.cwnd
-                self.trace.add(
-                    RttSampled(
-                        now,
-                        self.identity,
-                        rtt.latest,
-                        rtt.srtt,
-                        rtt.rttvar,
-                        rtt.rto,
-                        cwnd,
-                        sender.scoreboard.in_flight,
-                    )
-                )
-        if sender.fin is not None and sender.snd_una > sender.fin:
-            return self._on_fin_acked(now)
-        return ""
-
-    def _process_payload(self, segment: Segment, now: int) -> str:
-        """RFC 9293 §3.10.7.4, seventh."""
-        payload = segment.payload
-        if not payload:
-            return "" if segment.flags & FIN else "acknowledgement"
-        if self.state not in _RECEIVES:
-            return "discarded: data after the peer's FIN (RFC 9293 §3.10.7.4, seventh)"
-        if self._unread_is_error and segment.seq + len(payload) > self.receiver.rcv_nxt:
-            self._reset = self._segment(RST | ACK, self.sender.snd_nxt, now)
-            self._finish(Event.ABORT, End("reset", "data came after this side had closed"), now)
-            return "refused: the application has closed (RFC 2525 §2.17)"
-        outcome = self.receiver.accept(segment.seq, payload)
-        self._require_ack(f"ACK of data {outcome}" if outcome != "in order" else "ACK")
-        if segment.flags & FIN or self.receiver.fin == self.receiver.rcv_nxt:
-            return ""
-        return f"data {outcome} (RFC 9293 §3.10.7.4, seventh)"
-
-    def _process_fin(self, segment: Segment, now: int) -> str:
-        """RFC 9293 §3.10.7.4, eighth."""
-        receiver = self.receiver
-        if receiver.at_end:
-            self._require_ack("ACK of a repeated FIN")
-            return "FIN once more: acknowledged"
-        complete = receiver.accept_fin(segment.end - 1 if receiver.fin is None else receiver.fin)
-        self._require_ack("ACK of FIN" if complete else "ACK of an early FIN")
-        if receiver.fin is None:
-            return "discarded: FIN beyond the window or before data that came"
-        if not complete:
-            return "FIN ahead of a gap: noted (RFC 9293 §3.10.7.4, eighth)"
-        self._advance(Event.FIN, now)
-        if self.state is State.TIME_WAIT:
-            self._deadline = now + 2 * self.config.msl
-        return "FIN: the peer has no more to send (RFC 9293 §3.10.7.4, eighth)"
-
-    def _on_established(self, now: int) -> None:
+    def on_established(self, now: int) -> None:
+        """The handshake is done."""
         if self._shutdown_asked:
-            self._start_fin(now)
-
-    def _on_fin_acked(self, now: int) -> str:
-        if self.state is State.LAST_ACK:
-            self._finish(Event.FIN_ACKED, End("closed", "both sides have closed"), now)
-            return "our FIN is acknowledged: closed (RFC 9293 §3.10.7.4, fifth)"
-        if self.state is State.CLOSING:
-            self._advance(Event.FIN_ACKED, now)
-            self._deadline = now + 2 * self.config.msl
-        elif self.state is State.FIN_WAIT_1:
-            self._advance(Event.FIN_ACKED, now)
-            if self._unread_is_error:
-                self._deadline = now + self.config.user_timeout
-        return ""
+            closing.start_fin(self, now)
 
     # -- time ------------------------------------------------------------------------------------------------
 
@@ -429,11 +328,22 @@ class Connection:
         """When `handle_timeout` wants to be called, in ns; None for never."""
         if self.end is not None:
             return None
-        deadlines = [at for at in (self.sender.next_timeout(), self._deadline, self._give_up_at()) if at is not None]
-        return min(deadlines, default=None)
+        deadlines = (
+            self.sender.next_timeout(), self.acks.deadline, self.deadline, self._give_up_at(), self.cookie.deadline,
+            self._idle_deadline(),
+        )  # fmt: skip
+        return min((at for at in deadlines if at is not None), default=None)
+
+    def _idle_deadline(self) -> int | None:
+        return self.keep_alive.next_timeout(owed=self._busy) if self.keep_alive.enabled else None
+
+    @property
+    def _busy(self) -> bool:
+        """Something is outstanding or never was established: other timers watch over the peer."""
+        return self.sender.silent_since() is not None or not self.established or self.state is State.TIME_WAIT
 
     def _give_up_at(self) -> int | None:
-        if self.state in _SYNCHRONIZING:
+        if self.state in SYNCHRONIZING:
             return self._opened_ns + self.config.connect_timeout
         since = self.sender.silent_since()
         return None if since is None else since + self.config.user_timeout
@@ -442,33 +352,45 @@ class Connection:
         """Do what is due at `now`."""
         if self.end is not None:
             return
-        if self._deadline is not None and now >= self._deadline:
-            self._on_deadline(now)
+        if self.deadline is not None and now >= self.deadline:
+            closing.on_deadline(self, now)
             return
         give_up = self._give_up_at()
         if give_up is not None and now >= give_up:
             self._give_up(now)
             return
-        lost = self.sender.handle_timeout(now, lambda timer, after: self._timer_fired(timer, after, now))
-        if self.trace is not None:
-            for loss in lost:
-                self.trace.add(self._lost_record(loss.start, loss.end, loss.packet_number, loss.rule, now))
+        if self.acks.deadline is not None and now >= self.acks.deadline:
+            self._fired("delayed ACK", self.config.ack_delay, now)
+            self.acks.handle_timeout(now)
+        if self.cookie.handle_timeout(now, self.sender.rtt.rto):
+            self._fired("cookie", 0, now)
+            self.acks.at_once("cookie once more")
+        self._handle_idle(now)
+        self.sender.handle_timeout(now)
         self._touch()
 
-    def _on_deadline(self, now: int) -> None:
-        if self.state is State.TIME_WAIT:
-            self._finish(Event.EXPIRE, End("closed", "both sides have closed"), now)
-        else:  # FIN-WAIT-2 with no application left: the peer never closed its side
-            self._reset = self._segment(RST | ACK, self.sender.snd_nxt, now)
-            self._finish(Event.GIVE_UP, End("timeout", "the peer did not close its side"), now)
+    def _handle_idle(self, now: int) -> None:
+        due = self._idle_deadline()
+        if due is None or now < due:
+            return
+        self._fired("keep-alive", 0, now)
+        verdict = self.keep_alive.handle_timeout(now, owed=self._busy)
+        if verdict == "dead":
+            self._give_up(now)
+        elif verdict == "probe":
+            self._probe_due = True
 
     def _give_up(self, now: int) -> None:
-        synchronizing = self.state in _SYNCHRONIZING
-        waited = self.config.connect_timeout if synchronizing else self.config.user_timeout
-        what = "did not answer" if synchronizing else "acknowledged nothing"
+        synchronizing = self.state in SYNCHRONIZING
+        if synchronizing:
+            text = f"the peer did not answer for {self.config.connect_timeout / 1e9:g} s"
+        elif self.sender.silent_since() is None:
+            text = f"the idle peer answered none of {self.config.keep_alive_count} keep-alive probes"
+        else:
+            text = f"the peer acknowledged nothing for {self.config.user_timeout / 1e9:g} s"
         if not synchronizing:
-            self._reset = self._segment(RST | ACK, self.sender.snd_nxt, now)
-        self._finish(Event.GIVE_UP, End("timeout", f"the peer {what} for {waited / 1e9:g} s"), now)
+            self.reset = self.segment(RST | ACK, self.sender.snd_nxt, now)
+        self.finish(Event.GIVE_UP, "timeout", text, now)
 
     # -- segments out ----------------------------------------------------------------------------------------
 
@@ -477,24 +399,48 @@ class Connection:
 
         `count` and `packet_number` are set for the MSS of `mss`; encode it before the next call.
         """
-        if self._reset is not None:
-            segment, self._reset = self._reset, None
+        if self.reset is not None:
+            segment, self.reset = self.reset, None
             return self._emit(segment, "reset", now)
         if self.end is not None:
             return None
+        if self.sender.packet_number + self.config.segment_size > MAX_PACKET_NUMBER:
+            self._exhaust(now)
+            return self.poll_transmit(now)
         sending = self._next_sending(now)
         if sending is not None:
             return self._emit_range(sending, now) or self._emit_ack(now)
-        if self.sender.take_probe(now):
+        return self._poll_probe(now) or (self._emit_ack(now) if self.acks.reason else None)
+
+    def _poll_probe(self, now: int) -> Segment | None:
+        """A segment without octets that the peer must answer, if one is due: for its window, its life, or the path."""
+        sender = self.sender
+        if not self.established:
+            return None
+        if sender.take_probe(now):
             # An octet that was acknowledged long ago: outside the window, so the peer must answer.
-            return self._emit(self._segment(ACK, self.sender.snd_una - 1, now), "window probe", now)
-        return self._emit_ack(now) if self._ack_reason else None
+            return self._emit(self.segment(ACK, sender.snd_una - 1, now), "window probe", now)
+        if self._probe_due:
+            self._probe_due = False
+            return self._emit(self.segment(ACK, sender.snd_una - 1, now), "keep-alive probe", now)
+        size = sender.path.probe_due() if self.state in SENDING else 0
+        if size:
+            segment = self.segment(ACK, sender.snd_nxt, now)
+            segment.probe = size
+            sender.path.on_probe_sent(size, now, sender.rtt.rto)
+            return self._emit(segment, f"path probe of {size} bytes", now)
+        return None
+
+    def _exhaust(self, now: int) -> None:
+        """docs/rdt.md [3.2-7]: rather end the connection than use a packet number that there is not."""
+        self.reset = self.segment(RST | ACK, self.sender.snd_nxt, now)
+        self.finish(Event.ABORT, "aborted", "all packet numbers of the connection have been used", now)
 
     def _emit_ack(self, now: int) -> Segment:
-        return self._emit(self._segment(ACK, self.sender.snd_nxt, now), self._ack_reason, now)
+        return self._emit(self.segment(ACK, self.sender.snd_nxt, now), self.acks.reason, now)
 
     def _next_sending(self, now: int) -> Sending | None:
-        if self.state not in _SYNCHRONIZING:
+        if self.state not in SYNCHRONIZING:
             return None if self.state is State.TIME_WAIT else self.sender.next_sending(now)
         if self.sender.snd_nxt == self.sender.iss:
             return Sending(self.sender.iss, self.sender.iss + 1, "handshake")
@@ -503,46 +449,70 @@ class Connection:
     def _emit_range(self, sending: Sending, now: int) -> Segment | None:
         """The segment for `sending`; None if an acknowledgement that is due would take a datagram more with it."""
         sender = self.sender
-        flags = ACK if self.state is not State.SYN_SENT else 0
-        start, end = sending.start, sending.end
-        if start == sender.iss:
-            flags |= SYN
-            segment = self._segment(flags, start, now)
-            segment.mss = self.mss_limit
-            first_length = 1
+        if sending.start == sender.iss:
+            segment, first_length = handshake.syn(self, now), 1
         else:
-            data_end = end
-            if sender.fin is not None and end > sender.fin:
-                flags |= FIN
-                data_end = sender.fin
-            segment = self._segment(flags, start, now)
-            if data_end > start:
-                segment.payload = sender.buffer.read(start, data_end)
+            segment = self.segment(ACK, sending.start, now)
+            self._fill(segment, sending)
             options = self.codec.options_length(segment)
-            if segment.payload and -len(segment.payload) % sender.mss < options:
+            if self.acks.reason and segment.payload and -len(segment.payload) % sender.mss < options:
                 return None  # it goes ahead by itself: as many datagrams, and none of them cut short
             first_length = min(len(segment.payload), sender.mss - options)
         segment.count = self.codec.count(segment, sender.mss)
         segment.packet_number = sender.packet_number
+        if sending.chunk is None and segment.payload:
+            segment.flags |= self.ecn.flags(new_data=True) & CWR
+            segment.ect = self.ecn.active
+            self.octets_sent += len(segment.payload)
         sender.sent(sending, segment, first_length, now)
-        return self._emit(segment, sending.reason, now, again=sending.chunk is not None)
+        self._emit(segment, sending.reason, now, again=sending.chunk is not None)
+        if sender.fin is not None and sender.snd_una > sender.fin:
+            closing.on_fin_acked(self, now)  # without acknowledgements nothing else tells
+        return segment
 
-    def _segment(self, flags: int, seq: int, now: int) -> Segment:
+    def _fill(self, segment: Segment, sending: Sending) -> None:
+        """Put the payload of `sending` into `segment`, and the flags that belong to its last octet."""
+        sender = self.sender
+        data_end = sending.end
+        if sender.fin is not None and data_end > sender.fin:
+            segment.flags |= FIN
+            data_end = sender.fin
+        if data_end > sending.start:
+            segment.payload = sender.buffer.read(sending.start, data_end)
+            if data_end == sender.buffer.end:
+                segment.flags |= PSH
+            if self.records and sender.records.ends_at(data_end):
+                segment.flags |= EOR
+
+    def segment(self, flags: int, seq: int, now: int) -> Segment:
         """A segment that says all there is to say of the other direction."""
         segment = Segment(self.local_port, self.peer_port, flags, seq)
         if flags & ACK:
             receiver = self.receiver
             segment.wnd = receiver.window(self.sender.mss)
             segment.ack = receiver.rcv_nxt
-            if self._ack_reason and self._largest_received >= 0:
-                segment.seen = (self._largest_received, now - self._largest_time)
-                segment.sack = receiver.held.first(self.sender.max_sack_ranges)
+            segment.cookie = self.cookie.data
+            if not flags & SYN:
+                segment.flags |= self.ecn.flags(new_data=False)
+            if self.acks.owed and self.largest_received >= 0:
+                self._report(segment, now)
         return segment
+
+    def _report(self, segment: Segment, now: int) -> None:
+        """Add what an acknowledgement tells beyond its number."""
+        segment.seen = (self.largest_received, now - self.largest_time)
+        if self.config.sack:
+            segment.sack = self.receiver.held.first(self.sender.max_sack_ranges)
+            segment.dsack = self.receiver.duplicate
+        segment.probed = self._probed
 
     def _emit(self, segment: Segment, reason: str, now: int, *, again: bool = False) -> Segment:
         sender = self.sender
         if segment.flags & ACK:
-            self._ack_reason = ""
+            if segment.seen is not None:
+                self.receiver.duplicate = None
+                self._probed = 0
+            self.acks.sent()
         segment.packet_number = sender.packet_number
         sender.packet_number += segment.count
         self.datagrams_sent += segment.count
@@ -552,45 +522,30 @@ class Connection:
 
     # -- helpers ---------------------------------------------------------------------------------------------
 
-    def _start_fin(self, now: int) -> None:
-        self.sender.finish()
-        self._advance(Event.SHUTDOWN, now)
-
-    def _require_ack(self, reason: str) -> None:
-        self._ack_reason = reason
-
-    def _challenge(self, reason: str, now: int) -> None:
+    def challenge(self, reason: str, now: int) -> None:
         """Answer with an acknowledgement, but not without limit: two ends that disagree would do so for ever."""
-        if now >= self._challenges_end:
-            self._challenges, self._challenges_end = 0, now + CHALLENGE_PERIOD
-        self._challenges += 1
-        if self._challenges <= MAX_CHALLENGES:
-            self._require_ack(reason)
+        if self.challenges.allow(now):
+            self.acks.at_once(reason)
 
-    def _advance(self, event: Event, now: int) -> None:
+    def advance(self, event: Event, now: int) -> None:
+        """Go to the state that follows by the table."""
         before = self.state
         self.state = advance(before, event)
         if self.trace is not None:
             self.trace.add(StateChanged(now, self.identity, before, self.state, event))
 
-    def _finish(self, event: Event, end: End, now: int) -> None:
-        self._advance(event, now)
-        self.end = end
+    def finish(self, event: Event, cause: str, text: str, now: int) -> None:
+        """The connection is over."""
+        self.advance(event, now)
+        self.end = End(cause, text)
         if self.trace is not None:
-            self.trace.add(Ended(now, self.identity, str(end)))
+            self.trace.add(Ended(now, self.identity, text))
         self._touch()
 
     def _touch(self) -> None:
         if self._wake is not None:
             self._wake(self)
 
-    def _note(self, segment: Segment, now: int, outcome: str) -> None:
-        if self.trace is not None:
-            self.trace.received(now, self.identity, segment, outcome)
-
-    def _timer_fired(self, timer: str, after: int, now: int) -> None:
+    def _fired(self, timer: str, after: int, now: int) -> None:
         if self.trace is not None:
             self.trace.add(TimerFired(now, self.identity, timer, after))
-
-    def _lost_record(self, start: int, end: int, packet_number: int, rule: str, now: int) -> PacketsLost:
-        return PacketsLost(now, self.identity, start, end - start, packet_number, rule)

@@ -7,10 +7,9 @@ it is sans-I/O: peers are opaque text, time is passed in, and the random numbers
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 from random import Random
 
@@ -18,9 +17,14 @@ from rawproto.errors import ConfigError, ProtocolError
 from rawproto.transport import congestion
 from rawproto.transport.codec import RdtCodec
 from rawproto.transport.config import Config
-from rawproto.transport.connection import MIN_MSS, Connection
+from rawproto.transport.connection import Connection
+from rawproto.transport.cookie import CookieJar
+from rawproto.transport.datagram import Datagrams
+from rawproto.transport.handshake import MIN_MSS
+from rawproto.transport.isn import InitialSequence
+from rawproto.transport.listener import Listener, answer_statelessly
 from rawproto.transport.segment import ACK, DGM, RST, SYN, Segment
-from rawproto.transport.state import State
+from rawproto.transport.state import Event, State
 from rawproto.transport.trace import Discarded, Trace
 
 __all__ = ["Endpoint", "Listener", "Totals"]
@@ -28,17 +32,8 @@ __all__ = ["Endpoint", "Listener", "Totals"]
 EPHEMERAL_PORTS = range(49152, 65536)
 """RFC 6335 §6: the dynamic ports."""
 
-
-@dataclass(eq=False, slots=True)
-class Listener:
-    """A port that takes connections. `queue` holds those that are established and not yet accepted."""
-
-    port: int
-    backlog: int
-    queue: deque[Connection] = field(default_factory=deque)
-    half_open: int = 0
-    overflows: int = 0
-    """SYNs that were dropped because the backlog was full."""
+Batch = tuple[str, list[bytes], bool]
+"""The peer, datagrams for it, and whether they are ECN-capable."""
 
 
 @dataclass(slots=True)
@@ -55,7 +50,7 @@ class Totals:
     def add(self, connection: Connection) -> None:
         """Add what `connection` has counted."""
         self.sent += connection.datagrams_sent
-        self.retransmitted += connection.sender.retransmitted
+        self.retransmitted += connection.sender.segments_retransmitted
         self.received += connection.datagrams_received
         self.segments_received += connection.segments_received
         self.timeouts += connection.sender.timeouts
@@ -67,7 +62,7 @@ class Endpoint:
 
     def __init__(self, config: Config, rng: Random, datagram_size: int, trace: Trace | None = None) -> None:
         self.config = config
-        self.codec = RdtCodec()
+        self.codec = RdtCodec(config.checksum)
         self.mss = min(datagram_size - self.codec.header_length, 0xFFFF)
         if self.mss < MIN_MSS:
             raise ConfigError(
@@ -81,27 +76,30 @@ class Endpoint:
         self.listeners: dict[int, Listener] = {}
         self._ports_in_use: Counter[int] = Counter()
         self._half_open: dict[Connection, Listener] = {}
+        self.datagrams = Datagrams(config.max_datagrams)
         self._dirty: dict[Connection, None] = {}
-        self._resets: deque[tuple[str, Segment]] = deque()
+        self._replies: deque[tuple[str, Segment]] = deque()
         self._timers: list[tuple[int, int, Connection]] = []
         self._deadlines: dict[Connection, int] = {}
         self._closed_totals = Totals()
         self._serial = 0
-        self._secret = rng.randbytes(32)
+        secret = rng.randbytes(32)
+        self._isn = InitialSequence(secret, keyed=config.keyed_isn)
+        self._jar = CookieJar(secret, lifetime_ns=config.cookie_lifetime)
         self._next_port = rng.randrange(len(EPHEMERAL_PORTS))
         self._now = 0
 
     # -- commands ------------------------------------------------------------------------------------------------
 
-    def listen(self, port: int, backlog: int) -> Listener:
-        """Take connections on `port`, at most `backlog` waiting.
+    def listen(self, port: int, backlog: int, *, records: bool = False) -> Listener:
+        """Take connections on `port`, at most `backlog` waiting; of streams of records, or of plain ones.
 
         Raises ProtocolError if the port is in use, ConfigError for what is no port.
         """
         _check_port(port)
         if port in self.listeners:
             raise ProtocolError(f"port {port} is in use by another listener")
-        listener = self.listeners[port] = Listener(port, max(1, backlog))
+        listener = self.listeners[port] = Listener(port, max(1, backlog), records)
         return listener
 
     def unlisten(self, listener: Listener, now: int) -> None:
@@ -113,7 +111,7 @@ class Endpoint:
             connection.abort(now)
         listener.queue.clear()
 
-    def connect(self, peer: str, port: int, now: int, local_port: int = 0) -> Connection:
+    def connect(self, peer: str, port: int, now: int, local_port: int = 0, *, records: bool = False) -> Connection:
         """Begin a connection to `port` of `peer`, from `local_port` or, if that is 0, from a free one.
 
         Raises ProtocolError if the local port is in use or none is free, ConfigError for what is no port.
@@ -123,7 +121,8 @@ class Endpoint:
         local_port = local_port or self.free_port(peer, port)
         if (local_port, peer, port) in self.connections:
             raise ProtocolError(f"port {local_port} is in use by another connection to {peer} port {port}")
-        connection = self._create(local_port, peer, port, now)
+        iss = self._isn.choose(local_port, peer, port, now)
+        connection = self._create(local_port, peer, port, iss, records=records)
         connection.open(now)
         return connection
 
@@ -142,48 +141,133 @@ class Endpoint:
 
     # -- datagrams in ----------------------------------------------------------------------------------------------
 
-    def receive(self, peer: str, datagrams: Iterable[bytes | memoryview], now: int) -> None:
-        """Process datagrams that came together from `peer`. Nothing raises, whatever they hold."""
+    def receive(self, peer: str, datagrams: Iterable[bytes | memoryview], now: int, *, marked: bool = False) -> None:
+        """Process datagrams that came together from `peer`, `marked` if the network marked them (RFC 3168).
+
+        Nothing raises, whatever they hold.
+        """
         self._now = now
-        for segment in self.codec.decode(datagrams, self._discard):
+        for segment in self.codec.decode(datagrams, self._discard, marked=marked):
             if segment.flags & DGM:
-                # Never a part of a stream; what takes unreliable datagrams is not there yet (docs/rdt.md §2).
-                self._discard("unreliable datagram", len(segment.payload), segment.count)
+                self._receive_datagram(peer, segment)
                 continue
             connection = self.connections.get((segment.destination_port, peer, segment.source_port))
-            if connection is None:
-                self._receive_for_none(peer, segment, now)
+            if connection is None or self._begins_anew(connection, peer, segment, now):
+                self._receive_for_none(peer, segment, now, connection)
                 continue
             connection.receive(segment, now)
             if self._half_open and connection in self._half_open:
                 self._check_half_open(connection)
 
-    def _receive_for_none(self, peer: str, segment: Segment, now: int) -> None:
+    def _receive_datagram(self, peer: str, segment: Segment) -> None:
+        problem = self.datagrams.receive(peer, segment)
+        if problem:
+            self._discard(problem, len(segment.payload), segment.count)
+        if problem == "no datagram port":
+            self._reply(peer, Segment(segment.destination_port, segment.source_port, DGM | RST, 0), "nobody there")
+
+    def _begins_anew(self, old: Connection, peer: str, segment: Segment, now: int) -> bool:
+        """Tell whether `segment` opens a new connection in place of `old`, which is in TIME-WAIT.
+
+        RFC 9293 §3.10.7.4, MAY-2: if the new ISN is larger than the last sequence number of the old connection.
+        """
+        listener = self.listeners.get(segment.destination_port)
+        if old.state is not State.TIME_WAIT or listener is None:
+            return False
+        if segment.flags & (SYN | ACK | RST) == SYN:
+            return segment.seq > old.receiver.rcv_nxt
+        if not segment.cookie:
+            return False
+        baked = self._jar.open(segment.cookie, now, listener.port, peer, segment.source_port, segment.ack - 1)
+        return not isinstance(baked, str) and baked.irs > old.receiver.rcv_nxt
+
+    def _receive_for_none(self, peer: str, segment: Segment, now: int, old: Connection | None = None) -> None:
         """RFC 9293 §3.10.7.1 (no connection) and §3.10.7.2 (a listener)."""
-        if segment.flags & RST:
+        flags = segment.flags
+        if flags & RST:
             self._discard("reset for no connection", len(segment.payload), segment.count)
             return
         listener = self.listeners.get(segment.destination_port)
-        if listener is None or segment.flags & ACK or not segment.flags & SYN:
-            self._discard("no connection", len(segment.payload), segment.count)
-            self._refuse(peer, segment)
-        elif listener.half_open + len(listener.queue) >= listener.backlog:
+        if listener is not None and flags & (SYN | ACK) == SYN and listener.records is (segment.record is not None):
+            self._take_syn(listener, peer, segment, now, old)
+        elif listener is not None and segment.cookie and flags & (SYN | ACK) == ACK:
+            self._take_cookie(listener, peer, segment, now, old)
+        else:
+            self._refuse(peer, segment, "no connection")
+
+    def _take_syn(self, listener: Listener, peer: str, segment: Segment, now: int, old: Connection | None) -> None:
+        """A SYN to a listener: answer it, and keep nothing of it if there are cookies."""
+        if listener.full:
+            listener.overflows += 1
+            self._discard("backlog full", len(segment.payload), segment.count)
+            return
+        iss = self._isn.choose(listener.port, peer, segment.source_port, now)
+        if old is not None:  # RFC 9293 §3.10.7.4: the new one must begin behind what the old one has used
+            iss = max(iss, old.sender.snd_nxt + 1)
+        if self.config.cookies and self.config.handshake:
+            reply = answer_statelessly(
+                listener, segment, peer, iss, self._jar, self.config, self.codec, self.mss, now
+            )
+            if reply is None:
+                self._discard("answer too large", len(segment.payload), segment.count)
+                return
+            self._note(segment, "SYN to a listener: answered with a cookie, nothing is kept (RFC 4987 §3.6)")
+            self._reply(peer, reply, "handshake: with a cookie", iss, segment.seq)
+            return
+        self._expire(old, now)
+        connection = self._create(listener.port, peer, segment.source_port, iss, records=listener.records)
+        self._half_open[connection] = listener
+        listener.half_open += 1
+        connection.accept_syn(segment, now)
+        self._check_half_open(connection)
+
+    def _take_cookie(self, listener: Listener, peer: str, segment: Segment, now: int, old: Connection | None) -> None:
+        """A cookie comes back: who sent it gets what is sent to its address."""
+        iss = segment.ack - 1
+        baked = self._jar.open(segment.cookie, now, listener.port, peer, segment.source_port, iss)
+        if isinstance(baked, str):
+            self._refuse(peer, segment, baked)
+        elif listener.full:
             listener.overflows += 1
             self._discard("backlog full", len(segment.payload), segment.count)
         else:
-            connection = self._create(segment.destination_port, peer, segment.source_port, now)
+            self._expire(old, now)
+            connection = self._create(listener.port, peer, segment.source_port, iss, records=listener.records)
             self._half_open[connection] = listener
             listener.half_open += 1
-            connection.accept_syn(segment, now)
+            connection.accept_cookie(baked, now)
+            connection.receive(segment, now)
+            self._check_half_open(connection)
 
-    def _refuse(self, peer: str, segment: Segment) -> None:
+    def _expire(self, old: Connection | None, now: int) -> None:
+        """End a connection in TIME-WAIT: a new one takes its place."""
+        if old is not None:
+            old.finish(Event.EXPIRE, "closed", "both sides have closed", now)
+            self._remove(old)
+
+    def _refuse(self, peer: str, segment: Segment, reason: str) -> None:
+        """RFC 9293 §3.10.7.1: what belongs to no connection is answered with a reset."""
+        self._discard(reason, len(segment.payload), segment.count)
         reply = Segment(segment.destination_port, segment.source_port, RST, 0)
         if segment.flags & ACK:
             reply.seq = segment.ack
         else:
             reply.flags |= ACK
             reply.ack = segment.end
-        self._resets.append((peer, reply))
+        self._reply(peer, reply, f"reset: {reason}")
+
+    def _reply(self, peer: str, reply: Segment, reason: str, iss: int = 0, irs: int = 0) -> None:
+        """Have `reply` sent to a peer without a connection, unless too many wait already."""
+        if len(self._replies) >= self.config.max_replies:
+            self._discard("reply queue full", len(reply.payload))
+            return
+        self._replies.append((peer, reply))
+        if self.trace is not None:
+            self.trace.sent(self._now, -1, reply, (reason, iss, irs, False))
+
+    def _note(self, segment: Segment, outcome: str) -> None:
+        if self.trace is not None:
+            self.trace.received(self._now, -1, segment, outcome)
 
     def _check_half_open(self, connection: Connection) -> None:
         if connection.state is State.SYN_RECEIVED:
@@ -235,23 +319,24 @@ class Endpoint:
     @property
     def pending(self) -> bool:
         """There is more to send right now: call `poll_transmit` again."""
-        return bool(self._dirty or self._resets)
+        return bool(self._dirty or self._replies or self.datagrams.outbox)
 
-    def poll_transmit(self, now: int) -> list[tuple[str, list[bytes]]]:
+    def poll_transmit(self, now: int) -> list[Batch]:
         """Give datagrams to send now, with the peer each batch goes to.
 
         One segment of each connection that has any, so that a long burst of one neither delays the others nor what
-        the peers answer meanwhile; `pending` says whether there is more.
+        the peers answer meanwhile; `pending` says whether there is more. Unreliable datagrams wait for no stream.
         """
-        batches: list[tuple[str, list[bytes]]] = []
-        while self._resets:
-            peer, reset = self._resets.popleft()
-            batches.append((peer, self.codec.encode(reset, self.mss)))
+        batches: list[Batch] = []
+        for queue in (self._replies, self.datagrams.outbox):
+            while queue:
+                peer, segment = queue.popleft()
+                batches.append((peer, self.codec.encode(segment, self.mss), False))
         dirty, self._dirty = self._dirty, {}
         for connection in dirty:
-            segment = connection.poll_transmit(now)
-            if segment is not None:
-                batches.append((connection.peer, self.codec.encode(segment, connection.mss)))
+            sending = connection.poll_transmit(now)
+            if sending is not None:
+                batches.append((connection.peer, self.codec.encode(sending, connection.mss), sending.ect))
                 self._dirty[connection] = None
                 continue
             if connection.end is not None:
@@ -268,16 +353,17 @@ class Endpoint:
             totals.add(connection)
         return totals
 
-    def _create(self, local_port: int, peer: str, peer_port: int, now: int) -> Connection:
+    def _create(self, local_port: int, peer: str, peer_port: int, iss: int, *, records: bool) -> Connection:
         connection = Connection(
             self.config,
             identity=self._serial,
             local_port=local_port,
             peer=peer,
             peer_port=peer_port,
-            iss=self._initial_sequence(local_port, peer, peer_port, now),
+            iss=iss,
             mss=self.mss,
             codec=self.codec,
+            records=records,
             trace=self.trace,
             wake=self._wake,
         )
@@ -285,15 +371,6 @@ class Endpoint:
         self.connections[local_port, peer, peer_port] = connection
         self._ports_in_use[local_port] += 1
         return connection
-
-    def _initial_sequence(self, local_port: int, peer: str, peer_port: int, now: int) -> int:
-        """RFC 6528 §3: ISN = M + F(localip, localport, remoteip, remoteport, secretkey), M counting 4 microseconds.
-
-        48 bits of it, so that a stream that begins anywhere can't reach the end of RDT's 64 bits.
-        """
-        text = f"{local_port} {peer} {peer_port}".encode()
-        keyed = hashlib.blake2s(text, key=self._secret, digest_size=6).digest()
-        return (int.from_bytes(keyed, "big") + now // 4000) & 0xFFFF_FFFF_FFFF
 
     def _remove(self, connection: Connection) -> None:
         key = (connection.local_port, connection.peer, connection.peer_port)

@@ -4,9 +4,7 @@ Each octet outstanding belongs to exactly one chunk, the one it was last sent in
 one. Chunks are in sequence order and leave when acknowledged, cumulatively or selectively. A chunk refers to its
 burst, which knows the packet number of every octet in it, so one entry stands for up to 64 KiB.
 
-Loss is detected by packet number (RFC 9002 §6.1): a packet is lost once a later one has arrived and either
-`packet_threshold` packets or 9/8 of a round trip lie between them. That needs no count of duplicate
-acknowledgements and finds a lost retransmission like any other packet.
+Which of them are lost is for RACK to say (rack.py): it gives the rule, the scoreboard finds what it strikes.
 """
 
 from __future__ import annotations
@@ -16,8 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rawproto.transport.ranges import RangeSet
+from rawproto.transport.rate import SendState
 
-__all__ = ["Burst", "Chunk", "Lost", "Scoreboard"]
+__all__ = ["Burst", "Chunk", "Delivery", "Lost", "Scoreboard"]
 
 _BEYOND = 1 << 32
 """More than any burst holds."""
@@ -33,6 +32,10 @@ class Burst:
     packet_number: int
     count: int
     time_ns: int
+    length: int = 0
+    """Octets in all of it."""
+    rate: SendState | None = None
+    """What had been delivered when it was sent, for the delivery rate."""
 
     @property
     def end(self) -> int:
@@ -45,6 +48,15 @@ class Burst:
         return self.packet_number if beyond < 0 else min(
             self.packet_number + 1 + beyond // self.mss, self.packet_number + self.count - 1
         )  # fmt: skip
+
+    def full_packet(self, start: int, end: int) -> int:
+        """The largest number of a full-sized packet that carried any of the octets `[start, end)`; -1 for none."""
+        number = self.packet_of(end - 1)
+        last = self.packet_number + self.count - 1
+        if number == last:
+            tail = self.length - self.first_length - (self.count - 2) * self.mss if self.count > 1 else self.length
+            number -= tail < self.mss
+        return number if number >= self.packet_of(start) else -1
 
     def start_of(self, packet_number: int) -> int:
         """The first octet of packet `packet_number`, or the burst's start or something beyond its end."""
@@ -62,8 +74,10 @@ class Chunk:
     end: int
     burst: Burst
     lost: bool = False
+    again: int = 0
+    """How often they were sent again."""
     why: str = ""
-    """The rule by which it was taken for lost."""
+    """The rule by which they were taken for lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +89,25 @@ class Lost:
     packet_number: int
     time_ns: int
     rule: str
+    burst: Burst
+
+
+@dataclass(slots=True)
+class Delivery:
+    """What one acknowledgement was news of. `seen` is the largest packet number that it says has arrived."""
+
+    seen: int
+    octets: int = 0
+    newest: Burst | None = None
+    """The burst sent last among those whose octets were acknowledged."""
+    full_number: int = -1
+    """The largest number of a full-sized packet among those."""
+    full_size: int = 0
+    """The payload of that packet, in bytes."""
+    lowest_original: int = -1
+    """The lowest end of octets that were sent once only: below the highest known ones they show reordering."""
+    unharmed: list[tuple[int, int]] | None = None
+    """Ranges taken for lost of which an earlier transmission turns out to have arrived."""
 
 
 class Scoreboard:
@@ -97,22 +130,32 @@ class Scoreboard:
         """Octets acknowledged selectively and not yet cumulatively."""
         return self._sacked.total
 
+    def outstanding(self) -> list[tuple[int, int]]:
+        """The ranges that are not acknowledged, in order."""
+        return [(chunk.start, chunk.end) for chunk in self._chunks]
+
+    # -- sending -----------------------------------------------------------------------------------------------
+
     def sent(self, start: int, end: int, burst: Burst) -> None:
         """Note new octets `[start, end)`, which follow all that were sent before."""
         self._chunks.append(Chunk(start, end, burst))
         self.in_flight += end - start
 
     def resent(self, chunk: Chunk, end: int, burst: Burst) -> None:
-        """Note that the lost `chunk` was sent again, up to `end`; what lies behind stays lost."""
+        """Note that `chunk`, lost or at the tail, was sent again up to `end`; what lies behind stays as it was."""
         if end < chunk.end:
             index = self._index(chunk.start)
-            self._chunks.insert(index + 1, Chunk(end, chunk.end, chunk.burst, lost=True, why=chunk.why))
+            self._chunks.insert(
+                index + 1, Chunk(end, chunk.end, chunk.burst, lost=chunk.lost, again=chunk.again, why=chunk.why)
+            )
             chunk.end = end
         chunk.burst = burst
-        chunk.lost = False
-        self.lost -= chunk.end - chunk.start
-        self.in_flight += chunk.end - chunk.start
+        chunk.again += 1
         self._disordered = True
+        if chunk.lost:
+            chunk.lost = False
+            self.lost -= chunk.end - chunk.start
+            self.in_flight += chunk.end - chunk.start
 
     def first_lost(self) -> Chunk | None:
         """The lost chunk that is lowest in the sequence space."""
@@ -120,30 +163,41 @@ class Scoreboard:
             return None
         return next((chunk for chunk in self._chunks if chunk.lost), None)
 
-    def acknowledge(self, una: int) -> int:
-        """Drop everything under `una`; give how many octets that newly acknowledges."""
-        newly = 0
+    def tail(self, length: int) -> Chunk | None:
+        """The last `length` octets outstanding, or fewer, as a chunk of their own."""
+        if not self._chunks:
+            return None
+        last = self._chunks[-1]
+        if last.end - last.start > length:
+            cut = last.end - length
+            self._chunks.append(Chunk(cut, last.end, last.burst, lost=last.lost, again=last.again, why=last.why))
+            last.end = cut
+        return self._chunks[-1]
+
+    # -- acknowledgements ----------------------------------------------------------------------------------------
+
+    def acknowledge(self, una: int, delivery: Delivery) -> None:
+        """Drop everything under `una`."""
         keep = 0
         for chunk in self._chunks:
             if chunk.start >= una:
                 break
-            newly += self._count(chunk, min(chunk.end, una) - chunk.start)
+            self._deliver(chunk, chunk.start, min(chunk.end, una), delivery)
             if chunk.end > una:
                 chunk.start = una
                 break
             keep += 1
         del self._chunks[:keep]
-        self._sacked.remove_below(una)
+        if self._sacked:
+            self._sacked.remove_below(una)
         if not self._chunks:
             self._disordered = False
-        return newly
 
-    def acknowledge_range(self, start: int, end: int) -> int:
-        """Drop `[start, end)`, which the peer holds out of order; give how many octets that newly acknowledges."""
+    def acknowledge_range(self, start: int, end: int, delivery: Delivery) -> None:
+        """Drop `[start, end)`, which the peer holds out of order."""
         if self._sacked.covers(start, end):
-            return 0
+            return
         self._sacked.add(start, end)
-        newly = 0
         index = max(0, self._index(start))
         while index < len(self._chunks) and self._chunks[index].start < end:
             chunk = self._chunks[index]
@@ -151,33 +205,58 @@ class Scoreboard:
             if low >= high:
                 index += 1
                 continue
-            newly += self._count(chunk, high - low)
-            left = [Chunk(chunk.start, low, chunk.burst, chunk.lost, chunk.why)] if chunk.start < low else []
-            right = [Chunk(high, chunk.end, chunk.burst, chunk.lost, chunk.why)] if high < chunk.end else []
-            self._chunks[index : index + 1] = left + right
-            index += len(left)
-        return newly
+            self._deliver(chunk, low, high, delivery)
+            rest = [(a, b) for a, b in ((chunk.start, low), (high, chunk.end)) if a < b]
+            self._chunks[index : index + 1] = [
+                Chunk(a, b, chunk.burst, chunk.lost, chunk.again, chunk.why) for a, b in rest
+            ]
+            index += bool(rest and rest[0][0] < low)
+
+    def _deliver(self, chunk: Chunk, low: int, high: int, delivery: Delivery) -> None:
+        """Note that octets `[low, high)` of `chunk` have arrived."""
+        octets = high - low
+        delivery.octets += octets
+        burst = chunk.burst
+        if delivery.newest is None or burst.packet_number > delivery.newest.packet_number:
+            delivery.newest = burst
+        number = burst.full_packet(low, high)
+        if number > delivery.full_number:
+            delivery.full_number, delivery.full_size = number, burst.mss
+        if chunk.lost:
+            self.lost -= octets
+        else:
+            self.in_flight -= octets
+        if not chunk.again:
+            if chunk.lost:
+                delivery.unharmed = [*(delivery.unharmed or ()), (low, high)]
+            if delivery.lowest_original < 0:
+                delivery.lowest_original = high
+        elif chunk.again == 1 and not chunk.lost and delivery.seen < burst.packet_of(low):
+            # The peer does not know of the packet that repeated them: the first one has arrived (RFC 3522).
+            delivery.unharmed = [*(delivery.unharmed or ()), (low, high)]
+
+    # -- losses --------------------------------------------------------------------------------------------------
 
     def detect_lost(
-        self, largest_seen: int, bound: int, packet_threshold: int, sent_before: int
+        self, largest_seen: int, bound: int, threshold: int, sent_before: int
     ) -> tuple[list[Lost], int | None]:
         """Mark what is lost, now that packet `largest_seen` is known to have arrived.
 
-        Only octets under `bound` are judged: the peer said nothing of those beyond. `sent_before` is the time, in
-        ns, before which a packet smaller than `largest_seen` counts as lost whatever its number. Gives what was
-        newly found, and the earliest time of sending among what may still turn out lost by time.
+        Lost are packets smaller than `largest_seen` that were sent at `sent_before`, in ns, or earlier, and those
+        smaller than or equal to `threshold` whenever they were sent. Only octets under `bound` are judged: the peer
+        said nothing of those beyond. Gives what was newly found, and the earliest time of sending among what may
+        still turn out lost by time.
         """
         found: list[Lost] = []
         earliest: int | None = None
-        threshold = largest_seen - packet_threshold
         for chunk, burst in self._suspects(largest_seen, bound):
             if burst.time_ns <= sent_before:
-                cut, rule = burst.start_of(largest_seen), "sent long before"
+                cut, rule = burst.start_of(largest_seen), "time"
             else:
                 cut, rule = burst.start_of(threshold + 1), "packet threshold"
             end = min(chunk.end, bound, cut)
             if end > chunk.start:
-                found.append(Lost(chunk.start, end, burst.packet_of(chunk.start), burst.time_ns, rule))
+                found.append(Lost(chunk.start, end, burst.packet_of(chunk.start), burst.time_ns, rule, burst))
             if end < min(chunk.end, bound) and burst.packet_of(max(chunk.start, end)) < largest_seen:
                 earliest = burst.time_ns if earliest is None else min(earliest, burst.time_ns)
         for loss in found:
@@ -194,7 +273,7 @@ class Scoreboard:
             elif not chunk.lost:
                 yield chunk, chunk.burst
 
-    def mark_all_lost(self, why: str = "timeout") -> None:
+    def mark_all_lost(self, why: str) -> None:
         """Take everything outstanding for lost (RFC 6298 §5.4: the timer has expired)."""
         for chunk in self._chunks:
             if not chunk.lost:
@@ -203,24 +282,24 @@ class Scoreboard:
         self.lost += self.in_flight
         self.in_flight = 0
 
+    def unmark(self) -> None:
+        """Take nothing for lost any more: it was a mistake."""
+        for chunk in self._chunks:
+            chunk.lost = False
+        self.in_flight += self.lost
+        self.lost = 0
+
     def _mark_lost(self, loss: Lost) -> None:
         start, end = loss.start, loss.end
         index = self._index(start)
         chunk = self._chunks[index]
         if end < chunk.end:
-            self._chunks.insert(index + 1, Chunk(end, chunk.end, chunk.burst))
+            self._chunks.insert(index + 1, Chunk(end, chunk.end, chunk.burst, again=chunk.again))
             chunk.end = end
         chunk.lost = True
         chunk.why = loss.rule
         self.in_flight -= end - start
         self.lost += end - start
-
-    def _count(self, chunk: Chunk, octets: int) -> int:
-        if chunk.lost:
-            self.lost -= octets
-        else:
-            self.in_flight -= octets
-        return octets
 
     def _index(self, seq: int) -> int:
         """The index of the last chunk that starts at or before `seq`; -1 if all start behind it."""

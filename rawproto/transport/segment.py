@@ -11,12 +11,16 @@ from dataclasses import dataclass
 
 from rawproto.wire.rdt_format import Flags
 
-__all__ = ["ACK", "DGM", "FIN", "RST", "SYN", "Segment"]
+__all__ = ["ACK", "CWR", "DGM", "ECE", "EOR", "FIN", "PSH", "RST", "SYN", "Segment"]
 
 FIN = int(Flags.FIN)
 SYN = int(Flags.SYN)
 RST = int(Flags.RST)
+PSH = int(Flags.PSH)
 ACK = int(Flags.ACK)
+ECE = int(Flags.ECE)
+CWR = int(Flags.CWR)
+EOR = int(Flags.EOR)
 DGM = int(Flags.DGM)
 
 
@@ -28,7 +32,11 @@ class Segment:
     octets. `packet_number` is that of its first datagram; the others follow on without a gap, `count` of them. `sack`
     holds ranges `(start, end)` of sequence numbers that came out of order, lowest first, end exclusive. `seen` is
     the largest packet number received and how long ago that was, in ns. `mss` is the largest payload, in bytes,
-    that the sender of the segment takes in one datagram.
+    that the sender of the segment takes in one datagram. `dsack` is a range `(start, end)` of sequence numbers that
+    came once more than needed. `cookie` is opaque. `record` says, with SYN, that the stream has records, and how long
+    one may be. `probe` is the size in bytes to which the datagram was padded to try the path, `probed` such a size
+    that arrived. `ect` asks the carrier to mark the datagrams as ECN-capable, `marked` says that the network marked at
+    least one of them.
     """
 
     source_port: int
@@ -43,6 +51,13 @@ class Segment:
     sack: tuple[tuple[int, int], ...] = ()
     seen: tuple[int, int] | None = None
     mss: int | None = None
+    dsack: tuple[int, int] | None = None
+    cookie: bytes = b""
+    record: int | None = None
+    probe: int = 0
+    probed: int = 0
+    ect: bool = False
+    marked: bool = False
 
     @property
     def length(self) -> int:

@@ -2,260 +2,480 @@
 
 It decides on ranges of the sequence space and gives the reason for each; the connection makes segments of them. SYN
 and FIN are octets of that space like any other (RFC 9293 §3.4), so the same scoreboard and the same timer repeat
-them.
+them. Each mechanism is a part of its own; here they meet:
+
+    scoreboard   what is outstanding, what of it is lost        rack         which packets are lost, and when
+    rtt          the retransmission timeout                     tail         the probe before the timeout
+    recovery     one reduction for each episode, PRR, undo      congestion   how much may be in flight
+    pacer        when the next segment may leave                rate         how fast the path delivers
+    window       what the peer has room for                     persist      probes when it has none
+    nagle        one small segment at a time                    path         the size of datagrams
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import NamedTuple
 
 from rawproto.transport import congestion
+from rawproto.transport.chronograph import Chronograph
 from rawproto.transport.config import MILLISECOND, Config
+from rawproto.transport.congestion.base import AckSample
+from rawproto.transport.ecn import Ecn
+from rawproto.transport.nagle import Nagle
+from rawproto.transport.pacing import Pacer, rate_for
+from rawproto.transport.persist import Persist
+from rawproto.transport.pmtud import PathMtu
+from rawproto.transport.rack import Rack
+from rawproto.transport.rate import DeliveryRate
+from rawproto.transport.records import RecordEnds
+from rawproto.transport.recovery import Phase, Recovery
 from rawproto.transport.rtt import RttEstimator
-from rawproto.transport.scoreboard import Burst, Chunk, Lost, Scoreboard
+from rawproto.transport.scoreboard import Burst, Chunk, Delivery, Lost, Scoreboard
 from rawproto.transport.segment import Segment
 from rawproto.transport.sendbuffer import SendBuffer
-from rawproto.wire.rdt_format import MAX_SACK_RANGES
+from rawproto.transport.sendwindow import SendWindow
+from rawproto.transport.tailprobe import TailProbe
+from rawproto.transport.trace import PacketsLost, PathChanged, RecoveryChanged, RttSampled, TimerFired, Trace
+from rawproto.wire.rdt_format import HEADER_LENGTH, MAX_SACK_RANGES
 
 __all__ = ["Sender", "Sending"]
 
-LOSS_GRANULARITY = MILLISECOND
-"""RFC 9002 §6.1.2, kGranularity: no packet is lost by time for less than this."""
 MAX_CHUNKS = 1 << 14
 """In more pieces than this no selective acknowledgement cuts what is outstanding: a peer could ask for any number."""
+_EVERYTHING = 1 << 62
 
 
 class Sending(NamedTuple):
-    """A range `[start, end)` to send, why, and the lost chunk that it repeats, if it does."""
+    """A range `[start, end)` to send, why, and the chunk that it repeats, if it does."""
 
     start: int
     end: int
     reason: str
     chunk: Chunk | None = None
+    probe: bool = False
+    """It is a tail loss probe."""
 
 
 class Sender:
     """Sliding window, loss detection, retransmission and window probes for one direction."""
 
-    __slots__ = (
-        "_bursts", "_config", "_judged_below", "_loss_deadline", "_persist_deadline", "_probe_due", "_probes",
-        "_repair_due", "_rto_deadline", "_silence_since",
-        "buffer", "congestion", "fin", "iss", "largest_seen", "max_wnd", "mss",
-        "packet_number", "retransmitted", "rtt", "scoreboard", "snd_edge", "snd_nxt", "snd_una", "timeouts", "wl1",
-    )  # fmt: skip
-
-    def __init__(self, config: Config, iss: int, mss: int) -> None:
-        self._config = config
+    def __init__(
+        self, config: Config, iss: int, mss: int, *, ecn: Ecn | None = None, identity: int = 0, trace: Trace | None = None
+    ) -> None:  # fmt: skip
+        self.config = config
+        self.identity = identity
+        self.trace = trace
         self.mss = mss
         self.iss = iss
         self.snd_una = iss
         self.snd_nxt = iss
-        self.snd_edge = iss + 1
-        """The right edge of the peer's window: SND.UNA + SND.WND."""
-        self.max_wnd = 0
-        self.wl1 = -1  # the packet number of the segment that last updated the window
         self.fin: int | None = None
         """The sequence number of our FIN, once the application has no more to send."""
         self.packet_number = 0
-        self.largest_seen = -1
         self.buffer = SendBuffer(iss + 1)
+        self.records = RecordEnds()
         self.scoreboard = Scoreboard()
         self.rtt = RttEstimator(config)
-        self.retransmitted = 0
+        self.rack = Rack(config, iss)
+        self.tail = TailProbe(enabled=config.tail_loss_probe and config.retransmission)
+        self.recovery = Recovery(config, iss)
+        self.window = SendWindow(config, iss)
+        self.persist = Persist(config.max_rto, enabled=config.persist)
+        self.nagle = Nagle(enabled=config.nagle)
+        self.ecn = ecn or Ecn(enabled=False)
+        self.rate = DeliveryRate()
+        self.pacer = Pacer(mss)
+        self.path = PathMtu(config.base_mtu, mss + HEADER_LENGTH, enabled=False)
+        self.chronograph = Chronograph()
+        self.segments_retransmitted = 0
+        self.octets_retransmitted = 0
         self.timeouts = 0
+        self.duplicates_reported = 0
+        self.delivery_rate = 0
+        """Octets a second: the latest sample that the application did not hold down."""
         self.congestion = self._initial_congestion()
         self._bursts: deque[Burst] = deque()  # sent and not yet known to have arrived, for round-trip times
         self._rto_deadline: int | None = None
-        self._loss_deadline: int | None = None
-        self._persist_deadline: int | None = None
-        self._probe_due = False
-        self._probes = 0  # since the window was last open
+        self._pacing_deadline: int | None = None
+        self._expired = False  # the retransmission timer has, and nothing was acknowledged since
         self._judged_below = iss  # where the last list of ranges ended, if it may have been cut
         self._silence_since: int | None = None  # since when an answer is owed to us
         self._repair_due = False  # the first lost segment goes out at once, whatever the window is
+        self._last_sent = 0
+        self._peak = 0  # the most that was in flight in the last round
+        self._peak_until = iss
+        self._held_by_cwnd = False
 
     def set_mss(self, mss: int) -> None:
-        """Take the peer's limit on the size of datagrams; before any data is sent."""
-        self.mss = mss
+        """Take the limit on the payload of datagrams that both ends have agreed on; before any data is sent."""
+        self.path = PathMtu(
+            self.config.base_mtu, mss + HEADER_LENGTH, enabled=self.config.path_mtu_discovery and self.config.acknowledgement
+        )  # fmt: skip
+        self._take_size()
         self.congestion = self._initial_congestion()
+
+    def take_path(self, why: str, now: int) -> None:
+        """Cut segments from now on by what the path is known to take."""
+        if self.trace is not None:
+            self.trace.add(PathChanged(now, self.identity, self.path.size, why))
+        self._take_size()
+
+    def _take_size(self) -> None:
+        self.mss = self.path.size - HEADER_LENGTH
+        self.congestion.set_mss(self.mss)
+        self.pacer.mss = self.mss
 
     def _initial_congestion(self) -> congestion.CongestionControl:
         """RFC 5681 §3.1: if the SYN was lost, 'the initial window ... MUST be one segment'."""
-        window = self.mss * (1 if self.timeouts else self._config.initial_window)
-        return congestion.create(self._config.congestion_control, self.mss, window)
+        window = self.mss * (1 if self.timeouts else self.config.initial_window)
+        return congestion.create(self.config.congestion_control, self.mss, window)
 
     # -- what the application hands over ---------------------------------------------------------------------
 
     def space(self) -> int:
         """How many octets the buffer can still take."""
-        return self._config.send_buffer - len(self.buffer)
+        return self.config.send_buffer - len(self.buffer)
 
     def finish(self) -> None:
         """Put a FIN behind all that was handed over."""
         self.fin = self.buffer.end
 
     @property
-    def snd_wnd(self) -> int:
-        """The peer's window, counted from SND.UNA."""
-        return self.snd_edge - self.snd_una
-
-    @property
     def unsent(self) -> int:
         """Octets of sequence space that were never sent."""
-        return self._end() - self.snd_nxt
+        return self.buffer.end + (0 if self.fin is None else 1) - self.snd_nxt
 
-    def _end(self) -> int:
-        return self.buffer.end + (0 if self.fin is None else 1)
+    @property
+    def app_limited(self) -> bool:
+        """The application had nothing more to send; what is in flight since then has not all been delivered."""
+        return self.rate.is_app_limited
 
     # -- what the peer says ----------------------------------------------------------------------------------
 
-    def on_ack(self, segment: Segment, now: int) -> tuple[int, list[Lost]]:
-        """Take in an acceptable acknowledgement; give the octets newly acknowledged and what it shows to be lost.
-
-        RFC 9293 §3.10.7.4, fifth; RFC 2018 for the ranges; RFC 9002 §6.1 for the losses.
-        """
-        in_flight = self.scoreboard.in_flight
-        newly = 0
-        advanced = segment.ack > self.snd_una
-        if advanced:
-            newly = self.scoreboard.acknowledge(segment.ack)
-            self.snd_una = segment.ack
-            self.buffer.release(segment.ack)
-        for start, end in segment.sack:
-            if self.snd_una <= start < end <= self.snd_nxt and len(self.scoreboard) <= MAX_CHUNKS:
-                newly += self.scoreboard.acknowledge_range(start, end)
-        if segment.seen is not None and self._on_seen(*segment.seen, now):
-            # The newest report. A list as long as it can be may have been cut: nothing beyond it is judged by it.
-            cut = len(segment.sack) >= self.max_sack_ranges
-            self._judged_below = segment.sack[-1][1] if cut else self.snd_nxt
+    def on_ack(self, segment: Segment, now: int) -> None:
+        """Take in an acceptable acknowledgement (RFC 9293 §3.10.7.4, fifth), with its ranges (RFC 2018)."""
+        board = self.scoreboard
+        prior_in_flight = board.in_flight
+        rtt = self._take_seen(segment, now)
+        delivery, advanced = self._take_ranges(segment, now)
+        self.rack.on_delivery(delivery, max(segment.ack, segment.sack[-1][1] if segment.sack else 0))
+        self._take_evidence(segment, delivery)
         while self._bursts and self._bursts[0].end <= self.snd_una:
             self._bursts.popleft()
-        if advanced or newly:
+        lost = self._find_losses(now, prior_in_flight)
+        if self.ecn.must_reduce(segment.flags, self.snd_una, self.snd_nxt):
+            self._begin(Phase.REDUCING, prior_in_flight, now, "an ECN mark came back", marked=True)
+        if self.tail.on_ack(self.snd_una, self.rack.largest_seen, duplicate=segment.dsack is not None):
+            self._begin(Phase.REDUCING, prior_in_flight, now, "a tail loss probe repaired a loss")
+        if self.recovery.on_ack(
+            self.congestion, self.snd_una, delivery.octets, board.in_flight, now, safe=advanced and not lost
+        ):
+            self.rack.on_recovered()
+            self._note_recovery(now, "all that was sent before it is acknowledged")
+        if delivery.octets or lost:
+            self._tell_congestion(delivery, lost, prior_in_flight, rtt, now)
+        if delivery.octets:
             self._silence_since = now if self.snd_una < self.snd_nxt else None
-        if newly:
-            self.congestion.on_acknowledged(newly, in_flight, now)
+            self._expired = False
             self.rtt.backoffs = 0
-        lost = self._find_losses(now) if self.largest_seen >= 0 else []
-        if newly:
-            self._restart_rto(now)
-        return newly, lost
+            self._restart_timers(now)
+        if rtt and self.trace is not None:
+            self._note_sample(now)
 
-    def on_window(self, segment: Segment) -> bool:
-        """Take the window from `segment`, unless a later one gave it already; tell whether it opened.
+    def _take_seen(self, segment: Segment, now: int) -> int:
+        """Take in the largest packet number that the peer has seen; give the round trip that it measures, or 0."""
+        if segment.seen is None:
+            return 0
+        number, ack_delay = segment.seen
+        rack = self.rack
+        if number > rack.largest_seen and number < self.packet_number:
+            rtt = self._sample(number, ack_delay, now)
+        elif number == rack.largest_seen:
+            rtt = 0
+        else:
+            return 0
+        # The newest report. A list as long as it can be may have been cut: nothing beyond it is judged by it.
+        cut = len(segment.sack) >= self.max_sack_ranges
+        self._judged_below = segment.sack[-1][1] if cut else self.snd_nxt
+        return rtt
 
-        RFC 9293 orders windows by SEG.SEQ and SEG.ACK (SND.WL1, WL2); packet numbers order them directly.
-        """
-        if segment.packet_number + segment.count - 1 <= self.wl1:
-            return False
-        self.wl1 = segment.packet_number + segment.count - 1
-        if self._persist_deadline is not None:
-            self._silence_since = None  # probes that are answered never give up (RFC 9293 §3.8.6.1)
-        before = self.snd_edge
-        self.snd_edge = max(before, segment.ack + segment.wnd)  # RDT's windows don't shrink
-        self.max_wnd = max(self.max_wnd, self.snd_wnd)
-        return self.snd_edge > before
-
-    def _on_seen(self, packet_number: int, ack_delay: int, now: int) -> bool:
-        """Take in the largest packet number that the peer has seen; tell whether no later report is known."""
-        if packet_number <= self.largest_seen or packet_number >= self.packet_number:
-            return packet_number == self.largest_seen
-        self.largest_seen = packet_number
+    def _sample(self, number: int, ack_delay: int, now: int) -> int:
+        self.rack.largest_seen = number
         bursts = self._bursts
-        while bursts and bursts[0].packet_number + bursts[0].count <= packet_number:
+        while bursts and bursts[0].packet_number + bursts[0].count <= number:
             bursts.popleft()
-        if bursts and bursts[0].packet_number <= packet_number:
-            self.rtt.sample(max(1, now - bursts[0].time_ns), ack_delay)
-        return True
+        if not bursts or bursts[0].packet_number > number:
+            return 0
+        rtt = max(1, now - bursts[0].time_ns)
+        self.rtt.sample(rtt, ack_delay)
+        self.rack.rtt = rtt
+        return rtt
+
+    def _take_ranges(self, segment: Segment, now: int) -> tuple[Delivery, bool]:
+        """Drop from the scoreboard what is acknowledged; tell what that was, and whether SND.UNA has moved."""
+        delivery = Delivery(segment.seen[0] if segment.seen is not None else _EVERYTHING)
+        advanced = segment.ack > self.snd_una
+        board = self.scoreboard
+        if advanced:
+            board.acknowledge(segment.ack, delivery)
+            self.snd_una = segment.ack
+            self.buffer.release(segment.ack)
+            self.records.release(segment.ack)
+        if self.config.sack:
+            for start, end in segment.sack:
+                if self.snd_una <= start < end <= self.snd_nxt and len(board) <= MAX_CHUNKS:
+                    board.acknowledge_range(start, end, delivery)
+        if delivery.octets:
+            self.rate.on_delivered(delivery.octets)
+            if delivery.full_number >= 0:
+                self.path.on_full_sized_acked(delivery.full_size + HEADER_LENGTH, delivery.full_number, now)
+        return delivery, advanced
+
+    def _take_evidence(self, segment: Segment, delivery: Delivery) -> None:
+        """Look for what shows that a repetition was needless."""
+        for start, end in delivery.unharmed or ():
+            self.recovery.prove(start, end)
+        if segment.dsack is not None and self.config.sack:
+            start, end = segment.dsack
+            if self.iss < start < end <= self.snd_nxt:
+                self.duplicates_reported += 1
+                self.rack.on_duplicate(self.snd_una, self.snd_nxt)
+                self.recovery.prove(start, end)
+
+    def on_window(self, segment: Segment, now: int) -> None:
+        """Take the window that an acceptable segment offers."""
+        if self.window.take(segment) and self.persist.running:
+            self._silence_since = None  # probes that are answered never give up (RFC 9293 §3.8.6.1)
+        self._update_chronograph(now)
 
     @property
     def max_sack_ranges(self) -> int:
         """How many ranges either side lists at most: with more, a small datagram would have no room for payload."""
         return min(MAX_SACK_RANGES, self.mss // 16)
 
-    def _find_losses(self, now: int) -> list[Lost]:
-        # RFC 9002 §6.1.2: kTimeThreshold = 9/8; while no round trip was measured, the timeout stands for it
-        rtt = max(self.rtt.srtt, self.rtt.latest) or self.rtt.rto
-        delay = max(9 * rtt // 8, LOSS_GRANULARITY)
-        repairing = self.scoreboard.lost > 0
-        found, earliest = self.scoreboard.detect_lost(
-            self.largest_seen, self._judged_below, self._config.packet_threshold, now - delay
+    # -- losses and congestion -------------------------------------------------------------------------------
+
+    def _find_losses(self, now: int, flight: int) -> list[Lost]:
+        """Mark what RACK finds lost; begin a recovery, or take one back that rested on a mistake."""
+        recovery, board = self.recovery, self.scoreboard
+        if recovery.mistaken and recovery.phase is not Phase.OPEN:
+            recovery.take_back(self.congestion, now)
+            board.unmark()
+            self._note_recovery(now, "nothing had been lost: undone (RFC 4015)")
+        if not (self.config.fast_retransmit and self.config.retransmission):
+            return []
+        bound = self._judged_below if self.config.sack else min(self._judged_below, self.snd_una + self.mss)
+        recovering = recovery.phase is not Phase.OPEN
+        found = self.rack.find(
+            board, bound, self.rtt.min_rtt, self.rtt.srtt, self.rtt.rto, now, recovering=recovering
         )
-        self._loss_deadline = None if earliest is None else earliest + delay
-        if found and not repairing:
+        if found:
+            self._on_lost(found, flight, now)
+        return found
+
+    def _on_lost(self, found: list[Lost], flight: int, now: int) -> None:
+        self.tail.forget()
+        if self._begin(Phase.FAST, flight, now, found[0].rule):
             # RFC 6675 §5, (4.3): 'Retransmit the first data segment presumed dropped', before the window is looked at
             self._repair_due = True
         for loss in found:
-            self.congestion.on_lost(loss.time_ns, self.snd_nxt - self.snd_una, now)
-        return found
+            self.recovery.mark(loss.start, loss.end)
+            self.rate.on_lost(loss.end - loss.start)
+            number = loss.burst.full_packet(loss.start, loss.end)
+            if number >= 0 and self.path.on_full_sized_lost(loss.burst.mss + HEADER_LENGTH, number, now):
+                self.take_path("datagrams of this size vanish", now)
+            if self.trace is not None:
+                self.trace.add(
+                    PacketsLost(now, self.identity, loss.start, loss.end - loss.start, loss.packet_number, loss.rule)
+                )
+
+    def _begin(self, phase: Phase, flight: int, now: int, why: str, *, marked: bool = False) -> bool:
+        begun = self.recovery.begin(
+            phase, self.congestion, self.snd_una, self.snd_nxt, flight, now, marked=marked
+        )
+        if begun:
+            self._note_recovery(now, why)
+        return begun
+
+    def _tell_congestion(self, delivery: Delivery, lost: list[Lost], prior: int, rtt: int, now: int) -> None:
+        """Give the congestion control its sample, and the pacer the rate that follows."""
+        newest, control, board = delivery.newest, self.congestion, self.scoreboard
+        sample = None
+        if newest is not None and newest.rate is not None:
+            sample = self.rate.sample(newest.rate, newest.time_ns, now, self.rtt.min_rtt)
+        control.on_ack(
+            AckSample(
+                now,
+                delivery.octets,
+                sum(loss.end - loss.start for loss in lost) if lost else 0,
+                prior,
+                board.in_flight,
+                rtt,
+                self.rtt.srtt,
+                self.rtt.min_rtt,
+                self.snd_una,
+                self.snd_nxt,
+                self.recovery.fast,
+                self._limited(prior),
+                self.rate.delivered,
+                sample,
+            )
+        )
+        if sample is not None and sample.rate and (sample.rate > self.delivery_rate or not sample.app_limited):
+            self.delivery_rate = sample.rate
+        if self.config.pacing:
+            self.pacer.rate = control.pacing_rate or rate_for(control.cwnd, self.rtt.srtt, control.in_slow_start)
+
+    def _limited(self, prior: int) -> bool:
+        """Tell whether cwnd, and not the application or the peer, was what held us back (RFC 9002 §7.8)."""
+        control = self.congestion
+        limited = self._held_by_cwnd or prior + self.mss > control.cwnd
+        limited = limited or (control.in_slow_start and 2 * self._peak > control.cwnd)
+        if self.snd_una >= self._peak_until:
+            self._peak, self._peak_until, self._held_by_cwnd = self.scoreboard.in_flight, self.snd_nxt, False
+        return limited
 
     # -- what goes out ---------------------------------------------------------------------------------------
 
     def next_sending(self, now: int) -> Sending | None:
         """Give the next range to send now, None if nothing may be sent. `sent` must follow before the next call."""
-        if self.scoreboard.lost:
-            chunk = self.scoreboard.first_lost()
-            room = self.congestion.cwnd - self.scoreboard.in_flight
-            if chunk is None:
-                return None
-            if room < min(self.mss, chunk.end - chunk.start) and self.scoreboard.in_flight and not self._repair_due:
-                return None
-            end = min(chunk.end, chunk.start + max(room, self.mss), chunk.start + self._config.segment_size)
-            return Sending(chunk.start, end, self._why(chunk), chunk)
-        return self._new_data(now)
+        board = self.scoreboard
+        self._pacing_deadline = None
+        if board.lost and self.config.retransmission:
+            sending = self._repair(now)
+        elif self.tail.due:
+            sending = self._probe_tail()
+        else:
+            sending = self._new_data(now)
+        if sending is not None and self.pacer.ready_at() > now and not sending.probe:
+            self._pacing_deadline = self.pacer.ready_at()
+            return None
+        return sending
 
-    def _why(self, chunk: Chunk) -> str:
+    def _repair(self, now: int) -> Sending | None:
+        board = self.scoreboard
+        chunk = board.first_lost()
+        if chunk is None:
+            return None
+        room = self.congestion.cwnd - board.in_flight
+        if room < min(self.mss, chunk.end - chunk.start) and board.in_flight and not self._repair_due:
+            self._held_by_cwnd = True
+            return None
+        end = min(chunk.end, chunk.start + max(room, self.mss), chunk.start + self._most())
+        return Sending(chunk.start, self._within_record(chunk.start, end), self._why(chunk, now), chunk)
+
+    def _why(self, chunk: Chunk, now: int) -> str:
         packet = chunk.burst.packet_of(chunk.start)
         if chunk.why == "packet threshold":
-            return f"fast retransmit: packet {packet} is missing, {self.largest_seen} arrived"
-        if chunk.why == "sent long before":
-            return f"retransmit: packet {packet} is overdue, {self.largest_seen} arrived"
+            return f"fast retransmit: packet {packet} is missing, {self.rack.largest_seen} arrived"
+        if chunk.why == "time":
+            late = (now - chunk.burst.time_ns) / MILLISECOND
+            return f"fast retransmit by RACK: packet {packet}, sent {late:.3g} ms ago, is missing, " \
+                   f"{self.rack.largest_seen} arrived"  # fmt: skip
         return chunk.why
+
+    def _probe_tail(self) -> Sending | None:
+        """RFC 8985 §7.3: one segment of new data, if there is some and the peer has room, else the last one again."""
+        self.tail.due = False
+        length = min(self.unsent, self.mss, self.window.usable(self.snd_nxt, self.unsent, self.fin))
+        if length > 0:
+            end = self._within_record(self.snd_nxt, self.snd_nxt + length)
+            return Sending(self.snd_nxt, end, "tail loss probe: new data", probe=True)
+        chunk = self.scoreboard.tail(self.mss)
+        if chunk is None:
+            return None
+        packet = chunk.burst.packet_of(chunk.start)
+        return Sending(chunk.start, chunk.end, f"tail loss probe: packet {packet} once more", chunk, probe=True)
 
     def _new_data(self, now: int) -> Sending | None:
         unsent = self.unsent
+        board = self.scoreboard
         if not unsent:
+            self.rate.app_limited(board.in_flight)
             return None
-        usable = self.snd_edge - self.snd_nxt
-        if self.fin is not None and self.fin <= self.snd_edge:
-            usable = unsent  # a FIN takes no room in the peer's buffer
-        if usable <= 0 or self._silly(min(usable, unsent)):
-            if not self.scoreboard and self._persist_deadline is None:
-                self._start_persist(now)
+        if self.config.idle_restart and not board and now - self._last_sent > self.rtt.rto and self.snd_nxt > self.iss + 1:
+            self.congestion.on_idle(now)
+        usable = self.window.usable(self.snd_nxt, unsent, self.fin)
+        if usable <= 0 or self.window.silly(min(usable, unsent), unsent, self.mss, override=self.persist.due):
+            if not board and not self.persist.running:
+                self.persist.start(now, self.rtt.rto)
+            self._update_chronograph(now)
             return None
-        room = self.congestion.cwnd - self.scoreboard.in_flight
-        if room < min(self.mss, unsent) and self.scoreboard.in_flight:
+        room = self.congestion.cwnd - board.in_flight
+        if room < min(self.mss, unsent) and board.in_flight:
+            self._held_by_cwnd = True
             return None
-        length = min(unsent, usable, max(room, self.mss), self._config.segment_size)
+        length = min(unsent, usable, max(room, self.mss), self._most())
         if length > self.mss and length < unsent:
             length -= length % self.mss  # whole datagrams while there is more to come
-        self._persist_deadline = None
-        self._probes = 0
-        return Sending(self.snd_nxt, self.snd_nxt + length, "new data")
+        end = self._within_record(self.snd_nxt, self.snd_nxt + length)
+        if self.fin is None and self.nagle.holds(end - self.snd_nxt, self.mss, self.snd_una):
+            return None
+        return Sending(self.snd_nxt, end, "new data")
 
-    def _silly(self, length: int) -> bool:
-        """Sender's silly window avoidance: RFC 9293 §3.8.6.2.1, (1) to (3), less Nagle's part of it."""
-        if length >= self.mss or length == self.unsent or length * 2 >= self.max_wnd:
-            return False
-        return not self._probe_due  # the override timeout
+    def _most(self) -> int:
+        """The most octets for one segment now."""
+        return min(self.config.segment_size, self.pacer.quantum())
+
+    def _within_record(self, start: int, end: int) -> int:
+        """Where a segment from `start` must end, so that at most its last octet ends a record."""
+        if not self.records:
+            return end
+        limit = self.records.after(start)
+        return end if limit is None else min(end, limit)
 
     def sent(self, sending: Sending, segment: Segment, first_length: int, now: int) -> None:
         """Note that `sending` left as `segment`, with `first_length` octets in its first datagram."""
-        burst = Burst(sending.start, first_length, self.mss, segment.packet_number, segment.count, now)
+        start, end = sending.start, sending.end
+        octets = end - start
+        board = self.scoreboard
+        if not self.config.acknowledgement and start > self.iss:
+            self._take_own_word(end)
+            return
+        burst = Burst(start, first_length, self.mss, segment.packet_number, segment.count, now, octets)
+        burst.rate = self.rate.on_sent(now, octets, board.in_flight)
         self._bursts.append(burst)
-        self._probe_due = False
         if sending.chunk is not None:
             self._repair_due = False
-            self.retransmitted += segment.count
-            self.scoreboard.resent(sending.chunk, sending.end, burst)
+            self.segments_retransmitted += segment.count
+            self.octets_retransmitted += octets
+            board.resent(sending.chunk, end, burst)
         else:
-            self.scoreboard.sent(sending.start, sending.end, burst)
-            self.snd_nxt = sending.end
-        if self._rto_deadline is None:  # RFC 6298 §5.1
+            board.sent(start, end, burst)
+            self.snd_nxt = end
+            self.nagle.on_sent(end, octets, self.mss)
+            self.persist.stop()
+        self._after_sending(sending, burst, octets, now)
+
+    def _after_sending(self, sending: Sending, burst: Burst, octets: int, now: int) -> None:
+        in_flight = self.scoreboard.in_flight
+        self._last_sent = now
+        self._peak = max(self._peak, in_flight)
+        self.recovery.on_sent(octets)
+        self.congestion.on_sent(now, octets, in_flight)
+        self.pacer.on_sent(octets, now)
+        if sending.probe:
+            self.tail.on_sent(self.snd_nxt, burst.packet_number, repeats=sending.chunk is not None)
+            self._rto_deadline = now + self.rtt.rto  # RFC 8985 §7.3
+        elif self._rto_deadline is None and self.config.retransmission:  # RFC 6298 §5.1
             self._rto_deadline = now + self.rtt.rto
+        self._arm_tail(now)
         if self._silence_since is None:
             self._silence_since = now
+        self._update_chronograph(now)
+
+    def _take_own_word(self, end: int) -> None:
+        """Without acknowledgements what was sent counts as arrived."""
+        self.snd_nxt = self.snd_una = end
+        self.buffer.release(end)
+        self.records.release(end)
+
+    def assume_syn(self, now: int) -> None:
+        """Our SYN was sent, as packet 0, before there was a connection."""
+        self.scoreboard.sent(self.iss, self.iss + 1, Burst(self.iss, 1, self.mss, 0, 1, now, 1))
+        self.packet_number = 1
+        self.snd_nxt = self.iss + 1
 
     def resend_all(self, reason: str) -> None:
         """Take all that is outstanding for lost, for `reason`."""
@@ -263,8 +483,7 @@ class Sender:
 
     def take_probe(self, now: int) -> bool:
         """Tell whether a window probe is due, and take it as sent."""
-        due = self._probe_due
-        self._probe_due = False
+        due = self.persist.take()
         if due and self._silence_since is None:
             self._silence_since = now
         return due
@@ -272,54 +491,105 @@ class Sender:
     # -- time ------------------------------------------------------------------------------------------------
 
     def next_timeout(self) -> int | None:
-        """The earliest of the retransmission, loss and persist timers."""
-        deadlines = [at for at in (self._rto_deadline, self._loss_deadline, self._persist_deadline) if at is not None]
-        return min(deadlines, default=None)
+        """The earliest of all timers of this half."""
+        deadlines = (
+            self._rto_deadline, self._pacing_deadline, self.rack.deadline, self.tail.deadline, self.persist.deadline,
+            self.path.next_timeout(),
+        )  # fmt: skip
+        return min((at for at in deadlines if at is not None), default=None)
 
     def silent_since(self) -> int | None:
         """Since when the peer owes an answer, in ns; None if it owes none."""
-        owed = self.snd_una < self.snd_nxt or self._persist_deadline is not None
+        owed = self.snd_una < self.snd_nxt or self.persist.running
         return self._silence_since if owed else None
 
-    def handle_timeout(self, now: int, fired: Callable[[str, int], None]) -> list[Lost]:
-        """Do what is due at `now`; give what was found lost by time. Each timer is told to `fired(name, after)`."""
-        lost: list[Lost] = []
-        if self._loss_deadline is not None and now >= self._loss_deadline:
-            lost = self._find_losses(now)
-            fired("loss", 0)
+    def handle_timeout(self, now: int) -> None:
+        """Do what is due at `now`."""
+        if self.rack.deadline is not None and now >= self.rack.deadline:
+            self._fired("reordering", self.rack.rtt, now)
+            self._find_losses(now, self.scoreboard.in_flight)
         if self._rto_deadline is not None and now >= self._rto_deadline:
-            fired("rto", self.rtt.rto)
+            self._fired("rto", self.rtt.rto, now)
             self._on_rto(now)
-        if self._persist_deadline is not None and now >= self._persist_deadline:
-            fired("persist", self._persist_interval())
-            self._probe_due = True
-            self._probes += 1
-            self._persist_deadline = now + self._persist_interval()
-        return lost
+        if self.tail.deadline is not None and now >= self.tail.deadline:
+            self._fired("tail loss probe", 2 * self.rtt.srtt, now)
+            self.tail.fire()
+        if self.persist.deadline is not None and now >= self.persist.deadline:
+            self._fired("persist", self.persist.interval(self.rtt.rto), now)
+            self.persist.fire(now, self.rtt.rto)
+        due = self.path.next_timeout()
+        if due is not None and now >= due:
+            self._fired("path MTU", 0, now)
+            if self.path.handle_timeout(now):
+                self.take_path("probes of this size vanish", now)
 
     def _on_rto(self, now: int) -> None:
         """RFC 6298 §5.4-§5.6, with all that is outstanding taken for lost."""
         self.timeouts += 1
-        reason = f"retransmission timeout after {self.rtt.rto // MILLISECOND} ms"
+        flight = self.scoreboard.in_flight
+        reason = f"RTO after {self.rtt.rto // MILLISECOND} ms"
         if self.snd_una == self.iss:
             self.congestion = self._initial_congestion()
         else:
-            self.congestion.on_timeout(self.snd_nxt - self.snd_una, self.rtt.backoffs > 0, now)
-        self.rtt.back_off()
+            outstanding = self.scoreboard.outstanding()
+            self.recovery.on_timeout(
+                self.congestion, self.snd_nxt, flight or self.scoreboard.lost, now, again=self._expired
+            )
+            for start, end in outstanding:
+                self.recovery.mark(start, end)
+            self._note_recovery(now, reason)
+            full = any(end - start >= self.mss for start, end in outstanding)
+            if self.path.on_retransmission_timeout(full, now):
+                self.take_path("nothing of this size gets through", now)
+        self._expired = True
+        if self.config.backoff:
+            self.rtt.back_off()
+        self.rate.on_lost(flight)
         self.resend_all(reason)
-        self._loss_deadline = None
+        self.tail.forget()
+        self.rack.deadline = None
         self._rto_deadline = now + self.rtt.rto
 
-    def _restart_rto(self, now: int) -> None:
+    def _restart_timers(self, now: int) -> None:
         """RFC 6298 §5.2 and §5.3."""
-        self._rto_deadline = now + self.rtt.rto if self.scoreboard else None
+        self._rto_deadline = now + self.rtt.rto if self.scoreboard and self.config.retransmission else None
         if not self.scoreboard:
-            self._loss_deadline = None
+            self.rack.deadline = None
+        self._arm_tail(now)
+        self._update_chronograph(now)
 
-    def _start_persist(self, now: int) -> None:
-        """RFC 9293 §3.8.6.1: 'The transmitting host SHOULD send the first zero-window probe' after one RTO."""
-        self._persist_deadline = now + self._persist_interval()
+    def _arm_tail(self, now: int) -> None:
+        board = self.scoreboard
+        if board.in_flight and not board.lost and not board.sacked and self.recovery.phase is Phase.OPEN:
+            single = board.in_flight <= self.mss
+            self.tail.arm(now, self.rtt.srtt, self.config.ack_delay, self._rto_deadline, single=single)
+        else:
+            self.tail.stop()
 
-    def _persist_interval(self) -> int:
-        """'SHOULD increase exponentially the interval between successive probes' (SHLD-30)."""
-        return min(self.rtt.rto << min(self._probes, 32), self._config.max_rto)
+    # -- what is told of it ----------------------------------------------------------------------------------
+
+    def _update_chronograph(self, now: int) -> None:
+        waiting = self.unsent > 0
+        closed = waiting and self.window.usable(self.snd_nxt, self.unsent, self.fin) < min(self.mss, self.unsent)
+        self.chronograph.update(now, busy=waiting or len(self.scoreboard) > 0, rwnd_limited=closed)
+
+    def _fired(self, timer: str, after: int, now: int) -> None:
+        if self.trace is not None:
+            self.trace.add(TimerFired(now, self.identity, timer, after))
+
+    def _note_recovery(self, now: int, why: str) -> None:
+        if self.trace is not None:
+            control = self.congestion
+            self.trace.add(
+                RecoveryChanged(now, self.identity, str(self.recovery.phase), why, control.cwnd, control.ssthresh)
+            )
+
+    def _note_sample(self, now: int) -> None:
+        rtt, control = self.rtt, self.congestion
+        if self.trace is not None:
+            self.trace.add(
+                RttSampled(
+                    now, self.identity, rtt.latest, rtt.srtt, rtt.rttvar, rtt.rto, control.cwnd,
+                    self.scoreboard.in_flight, control.ssthresh, self.rate.delivered,
+                )
+            )  # fmt: skip

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from rawproto.transport.connection import Connection
+from rawproto.transport.datagram import DatagramPort, Message
 from rawproto.transport.endpoint import Endpoint, Listener
 
 __all__ = ["Carrier", "Journal", "Stack"]
@@ -30,11 +31,11 @@ class Carrier(Protocol):
     discarded: Counter[str]
     """What came and was not for the endpoint, by reason."""
 
-    def send(self, peer: str, datagrams: Sequence[bytes], now: int) -> None:
-        """Send `datagrams`, in order, to `peer`."""
+    def send(self, peer: str, datagrams: Sequence[bytes], now: int, ect: bool = False) -> None:
+        """Send `datagrams`, in order, to `peer`; `ect` marks them as ECN-capable, if the carrier can."""
 
-    def receive(self, now: int) -> Iterable[tuple[str, Sequence[bytes | memoryview]]]:
-        """Give what has come, in order, as runs of datagrams from one peer."""
+    def receive(self, now: int) -> Iterable[tuple[str, Sequence[bytes | memoryview], bool]]:
+        """Give what has come, in order, as runs of datagrams from one peer, and whether congestion was marked."""
 
     def next_timeout(self) -> int | None:
         """When `handle_timeout` wants to be called, in ns; None for never."""
@@ -79,8 +80,8 @@ class Stack:
             self.endpoint.handle_timeout(now)
         elif self.journal is not None and self.endpoint.pending:
             self.journal.call(now, "poll")  # nothing else might show that there was an iteration at this time
-        for peer, datagrams in self.carrier.receive(now):
-            self.endpoint.receive(peer, datagrams, now)
+        for peer, datagrams, marked in self.carrier.receive(now):
+            self.endpoint.receive(peer, datagrams, now, marked=marked)
         return self._transmit(now)
 
     def next_timeout(self) -> int | None:
@@ -90,17 +91,17 @@ class Stack:
             return endpoint if carrier is None else carrier
         return min(carrier, endpoint)
 
-    def connect(self, peer: str, port: int, now: int, local_port: int = 0) -> Connection:
+    def connect(self, peer: str, port: int, now: int, local_port: int = 0, *, records: bool = False) -> Connection:
         """As Endpoint.connect."""
-        now = self._call(now, "connect", peer=peer, port=port, local_port=local_port)
-        connection = self.endpoint.connect(peer, port, now, local_port)
+        now = self._call(now, "connect", peer=peer, port=port, local_port=local_port, records=records)
+        connection = self.endpoint.connect(peer, port, now, local_port, records=records)
         self._transmit(now)
         return connection
 
-    def listen(self, port: int, backlog: int, now: int) -> Listener:
+    def listen(self, port: int, backlog: int, now: int, *, records: bool = False) -> Listener:
         """As Endpoint.listen."""
-        self._call(now, "listen", port=port, backlog=backlog)
-        return self.endpoint.listen(port, backlog)
+        self._call(now, "listen", port=port, backlog=backlog, records=records)
+        return self.endpoint.listen(port, backlog, records=records)
 
     def unlisten(self, listener: Listener, now: int) -> None:
         """As Endpoint.unlisten."""
@@ -116,9 +117,10 @@ class Stack:
         return listener.queue.popleft()
 
     def send(self, connection: Connection, data: bytes | bytearray | memoryview, now: int) -> int:
-        """As Connection.send, of at most MAX_SEND bytes."""
-        room = min(connection.sender.space(), MAX_SEND)
-        data = data if len(data) <= room else memoryview(data)[:room]
+        """As Connection.send, of at most MAX_SEND bytes if it is no record."""
+        if not connection.records:
+            room = min(connection.sender.space(), MAX_SEND)
+            data = data if len(data) <= room else memoryview(data)[:room]
         now = self._call(now, "send", connection=connection.identity, data=data)
         taken = connection.send(data, now)
         self._transmit(now)
@@ -131,6 +133,50 @@ class Stack:
         if self.endpoint.pending:
             self._transmit(now)
         return data
+
+    def recv_record(self, connection: Connection, limit: int, now: int) -> tuple[bytes, int]:
+        """As Connection.recv_record."""
+        now = self._call(now, "recv_record", connection=connection.identity, limit=limit)
+        record = connection.recv_record(limit, now)
+        if self.endpoint.pending:
+            self._transmit(now)
+        return record
+
+    def set_option(self, connection: Connection, name: str, value: bool | int, now: int) -> None:
+        """As Connection.set_option."""
+        now = self._call(now, "set_option", connection=connection.identity, option=name, value=value)
+        connection.set_option(name, value, now)
+        self._transmit(now)
+
+    def open_datagrams(self, port: int, now: int) -> DatagramPort:
+        """As Datagrams.open."""
+        self._call(now, "open_datagrams", port=port)
+        return self.endpoint.datagrams.open(port)
+
+    def close_datagrams(self, port: DatagramPort, now: int) -> None:
+        """As Datagrams.close."""
+        self._call(now, "close_datagrams", port=port.port)
+        self.endpoint.datagrams.close(port)
+
+    def connect_datagrams(self, port: DatagramPort, remote: tuple[str, int] | None, now: int) -> None:
+        """Take datagrams of `remote` alone on `port`, or of everybody again."""
+        peer, peer_port = remote or ("", 0)
+        self._call(now, "connect_datagrams", port=port.port, peer=peer, peer_port=peer_port)
+        port.remote = remote
+
+    def send_datagram(self, port: DatagramPort, peer: str, peer_port: int, data: bytes, now: int) -> bool:
+        """As Datagrams.send."""
+        now = self._call(now, "send_datagram", port=port.port, peer=peer, peer_port=peer_port, data=data)
+        taken = self.endpoint.datagrams.send(port, peer, peer_port, data, self.endpoint.mss)
+        self._transmit(now)
+        return taken
+
+    def recv_datagram(self, port: DatagramPort, now: int) -> Message | None:
+        """Take the first datagram that waits on `port`; None if there is none."""
+        if not port.queue:
+            return None
+        self._call(now, "recv_datagram", port=port.port)
+        return port.queue.popleft()
 
     def shutdown(self, connection: Connection, now: int) -> None:
         """As Connection.shutdown."""
@@ -161,6 +207,6 @@ class Stack:
         return now
 
     def _transmit(self, now: int) -> bool:
-        for peer, datagrams in self.endpoint.poll_transmit(now):
-            self.carrier.send(peer, datagrams, now)
+        for peer, datagrams, ect in self.endpoint.poll_transmit(now):
+            self.carrier.send(peer, datagrams, now, ect)
         return self.endpoint.pending

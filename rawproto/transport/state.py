@@ -18,7 +18,7 @@ from enum import StrEnum
 
 from rawproto.errors import ProtocolError
 
-__all__ = ["TRANSITIONS", "Event", "State", "advance"]
+__all__ = ["RECEIVING", "SENDING", "SYNCHRONIZING", "TRANSITIONS", "Event", "State", "advance"]
 
 
 class State(StrEnum):
@@ -68,6 +68,14 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     _S.LAST_ACK: {_E.FIN_ACKED: _S.CLOSED, **_ENDS},
     _S.TIME_WAIT: {_E.EXPIRE: _S.CLOSED, **_ENDS},
 }
+
+
+SYNCHRONIZING = frozenset((_S.SYN_SENT, _S.SYN_RECEIVED))
+"""The handshake is not done."""
+SENDING = frozenset((_S.ESTABLISHED, _S.CLOSE_WAIT))
+"""The application may hand over more."""
+RECEIVING = frozenset((_S.ESTABLISHED, _S.FIN_WAIT_1, _S.FIN_WAIT_2))
+"""The peer may have more to send."""
 
 
 def advance(state: State, event: Event) -> State:

@@ -16,7 +16,9 @@ __all__ = [
     "Discarded",
     "Ended",
     "PacketsLost",
+    "PathChanged",
     "Record",
+    "RecoveryChanged",
     "RttSampled",
     "SegmentReceived",
     "SegmentSent",
@@ -118,6 +120,29 @@ class RttSampled(Record):
     rto: int
     cwnd: int
     in_flight: int
+    ssthresh: int | None
+    delivered: int
+    """Octets that are known to have arrived since the connection began."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryChanged(Record):
+    """The sender entered or left an episode of congestion (rawproto.transport.recovery), and why."""
+
+    kind: ClassVar[str] = "recovery"
+    phase: str
+    why: str
+    cwnd: int
+    ssthresh: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PathChanged(Record):
+    """The size of datagrams that the path is taken to carry has changed; in bytes, header included."""
+
+    kind: ClassVar[str] = "path"
+    size: int
+    why: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ The engine's hot path uses the plain functions of `rdt_format`, which are offere
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from rawproto.errors import WireError
@@ -25,6 +25,7 @@ from rawproto.wire.rdt_format import (
     MAX_OPTIONS_LENGTH,
     MAX_SACK_RANGES,
     NO_OPTIONS,
+    PSH,
     RDT_UDP_PORT,
     RST,
     SYN,
@@ -51,17 +52,22 @@ __all__ = [
     "MAX_OPTIONS_LENGTH",
     "MAX_SACK_RANGES",
     "NO_OPTIONS",
+    "PSH",
     "RDT",
     "RDT_UDP_PORT",
     "RST",
     "SYN",
     "VERSION",
     "Cookie",
+    "Dsack",
     "Flags",
     "Mss",
     "OptionKind",
     "Options",
     "Pad",
+    "Probe",
+    "Probed",
+    "Record",
     "Sack",
     "Seen",
     "UnknownOption",
@@ -119,7 +125,48 @@ class Cookie:
     data: bytes
 
     def __bytes__(self) -> bytes:
-        return encode_options(cookie=self.data)[: 2 + len(self.data)]
+        return encode_options(cookie=self.data)[: 2 + len(self.data)] or bytes((OptionKind.COOKIE, 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Dsack:
+    """A range that came once more than needed (RFC 2883): the sequence number of its start, its length in octets."""
+
+    start: int
+    length: int
+
+    def __bytes__(self) -> bytes:
+        return encode_options(dsack=(self.start, self.length))[:14]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The datagram has `size` bytes, from its header to the end of the padding behind its payload."""
+
+    size: int
+
+    def __bytes__(self) -> bytes:
+        return encode_options(probe=self.size) or bytes((OptionKind.PROBE, 4, 0, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """A probe of `size` bytes arrived."""
+
+    size: int
+
+    def __bytes__(self) -> bytes:
+        return encode_options(probed=self.size) or bytes((OptionKind.PROBED, 4, 0, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The stream has records, of at most `limit` bytes each."""
+
+    limit: int
+
+    def __bytes__(self) -> bytes:
+        return encode_options(record=self.limit)[:6]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +182,7 @@ class UnknownOption:
         return bytes((self.kind, 2 + len(self.data))) + self.data
 
 
-RDTOption = Pad | Sack | Seen | Mss | Cookie | UnknownOption
+RDTOption = Pad | Sack | Seen | Mss | Cookie | Dsack | Probe | Probed | Record | UnknownOption
 
 
 def parse_options(data: bytes) -> tuple[RDTOption, ...]:
@@ -150,15 +197,22 @@ def _walk(data: bytes) -> Iterator[Item]:
 def _from_item(item: Item) -> RDTOption:
     if item.kind == OptionKind.PAD:
         return Pad()
-    unknown = UnknownOption(item.kind, item.data)
-    known = decode_options(bytes(unknown)) if not item.error else NO_OPTIONS
-    if known.sack and not known.error:
-        return Sack(known.sack)
-    if known.seen is not None:
-        return Seen(*known.seen)
-    if known.mss is not None:
-        return Mss(known.mss)
-    return Cookie(item.data) if known.cookie else unknown
+    if item.error or item.kind not in OBJECTS:
+        return UnknownOption(item.kind, item.data)
+    known = decode_options(bytes((item.kind, item.length)) + item.data)
+    return UnknownOption(item.kind, item.data) if known.error else OBJECTS[item.kind](known)
+
+
+OBJECTS: dict[int, Callable[[Options], RDTOption]] = {
+    OptionKind.SACK: lambda known: Sack(known.sack),
+    OptionKind.SEEN: lambda known: Seen(*known.seen or (0, 0)),
+    OptionKind.MSS: lambda known: Mss(known.mss or 0),
+    OptionKind.COOKIE: lambda known: Cookie(known.cookie),
+    OptionKind.DSACK: lambda known: Dsack(*known.dsack or (0, 0)),
+    OptionKind.PROBE: lambda known: Probe(known.probe),
+    OptionKind.PROBED: lambda known: Probed(known.probed),
+    OptionKind.RECORD: lambda known: Record(known.record or 0),
+}
 
 
 class RDT(Header, ip_protocol=IP_PROTOCOL, linktype=LinkType.USER0, source="docs/rdt.md"):

@@ -36,7 +36,7 @@ class Wire:
         got = []
         for _ in range(4):
             for carrier in (self.a, self.b):
-                got += [bytes(datagram) for _, run in carrier.receive(now) for datagram in run]
+                got += [bytes(datagram) for _, run, _ in carrier.receive(now) for datagram in run]
         return got
 
     def resolved(self) -> Wire:
@@ -53,8 +53,8 @@ SHAPES = [(version, linktype) for version in (4, 6) for linktype in (LinkType.ET
 def test_datagrams_arrive_with_their_sender(version: int, linktype: LinkType) -> None:
     wire = Wire(version, linktype).resolved()
     wire.a.send(wire.there, [b"one", b"two!", b"two?"], 0)
-    assert [(peer, list(map(bytes, run))) for peer, run in wire.b.receive(0)] == [
-        (wire.here, [b"one", b"two!", b"two?"])
+    assert [(peer, list(map(bytes, run)), marked) for peer, run, marked in wire.b.receive(0)] == [
+        (wire.here, [b"one", b"two!", b"two?"], False)
     ]
 
 
@@ -90,7 +90,7 @@ def test_ethernet_padding_is_taken_off(version: int) -> None:
     (frame,) = wire.tap.receive(0)
     wire.b.receive(0)
     wire.tap.send([frame.data.ljust(80, b"\xaa")], 0)
-    assert [list(map(bytes, run)) for _, run in wire.b.receive(0)] == [[b"tiny"]]
+    assert [list(map(bytes, run)) for _, run, _ in wire.b.receive(0)] == [[b"tiny"]]
 
 
 @pytest.mark.parametrize("version", [4, 6])
@@ -152,7 +152,7 @@ def test_each_fault_has_its_reason(version: int, frame: bytes, reasons: dict[str
     wire.tap.send([frame, frame], 0)
     runs = wire.b.receive(0)
     assert wire.b.discarded == {reason: 2 * count for reason, count in reasons.items()}
-    assert sum(len(run) for _, run in runs) == (0 if reasons else 2)
+    assert sum(len(run) for _, run, _ in runs) == (0 if reasons else 2)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_what_is_for_others_is_passed_over_in_silence(version: int, frame: bytes
 def test_arbitrary_bytes_never_raise(version: int, linktype: LinkType, frames: list[bytes]) -> None:
     wire = Wire(version, linktype)
     wire.tap.send(frames, 0)
-    assert all(len(run) > 0 for _, run in wire.b.receive(0))
+    assert all(len(run) > 0 for _, run, _ in wire.b.receive(0))
 
 
 def samples() -> dict[int, list[bytes]]:
@@ -253,7 +253,7 @@ def test_bare_datagrams_need_no_headers() -> None:
     a.send("b", [b"1", b"2"], 0)
     c.send("b", [b"3"], 0)
     a.send("b", [b"4"], 0)
-    assert b.receive(0) == [("a", [b"1", b"2"]), ("c", [b"3"]), ("a", [b"4"])]
+    assert b.receive(0) == [("a", [b"1", b"2"], False), ("c", [b"3"], False), ("a", [b"4"], False)]
     assert c.receive(0) == []
     assert (a.next_timeout(), a.fileno() >= 0) == (None, True)
     a.handle_timeout(1)
@@ -263,3 +263,50 @@ def test_bare_datagrams_need_no_headers() -> None:
 
 def test_a_header_may_have_the_reserved_bit_and_df() -> None:
     assert ipv4_fault(bytes(IPv4(src="10.0.0.1", dst="10.0.0.2", total_length=20, flags=2))) == ""
+
+
+@pytest.mark.parametrize(("version", "linktype"), SHAPES)
+def test_what_may_be_marked_says_so_in_its_header_and_the_rest_does_not(version: int, linktype: LinkType) -> None:
+    wire = Wire(version, linktype).resolved()
+    wire.a.send(wire.there, [b"may be"], 0, ect=True)
+    wire.a.send(wire.there, [b"may not"], 0)
+    packets = [Packet.parse(frame.data, linktype) for frame in wire.tap.receive(0)]
+    headers = [packet[IPv4] if version == 4 else packet[IPv6] for packet in packets]
+    assert [(header.ecn, header.dscp) for header in headers] == [(0b10, 0), (0, 0)]
+    if version == 4:
+        assert {packet.checksums["IPv4"] for packet in packets} == {"ok"}
+    assert [(list(map(bytes, run)), marked) for _, run, marked in wire.b.receive(0)] == [
+        ([b"may be", b"may not"], False)
+    ]
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_run_is_all_marked_or_not_at_all(version: int) -> None:
+    wire = Wire(version)
+    make = ip4 if version == 4 else ip6
+    not_ect, ect0, ect1, ce = (make(ecn=ecn) for ecn in (0b00, 0b10, 0b01, 0b11))
+    wire.tap.send([not_ect, ect0, ce, ce, ect1, ce], 0)
+    runs = [(peer, len(run), marked) for peer, run, marked in wire.b.receive(0)]
+    assert runs == [
+        (wire.here, 2, False),
+        (wire.here, 2, True),
+        (wire.here, 1, False),
+        (wire.here, 1, True),
+    ]
+    assert not wire.b.discarded
+
+
+def test_marks_of_two_peers_are_kept_apart() -> None:
+    wire = Wire()
+    wire.tap.send([ip4(src="10.0.0.1", ecn=3), ip4(src="10.0.0.9", ecn=3), ip4(src="10.0.0.9")], 0)
+    runs = [(peer, len(run), marked) for peer, run, marked in wire.b.receive(0)]
+    assert runs == [("10.0.0.1", 1, True), ("10.0.0.9", 1, True), ("10.0.0.9", 1, False)]
+
+
+def test_carriers_tell_whether_marks_can_be_seen() -> None:
+    assert IpCarrier.ecn
+    assert not DatagramCarrier.ecn
+    segment = Segment(LinkType.USER0)
+    a, b = (DatagramCarrier(segment.attach(name), name) for name in ("a", "b"))
+    a.send("b", [b"1"], 0, ect=True)
+    assert b.receive(0) == [("a", [b"1"], False)]

@@ -1,10 +1,12 @@
 """Congestion control: how much may be in flight. One class a file, behind one interface and a registry."""
 
-from rawproto.transport.congestion.base import CongestionControl, create, names, register
+from rawproto.transport.congestion.base import AckSample, CongestionControl, RateSample
+from rawproto.transport.congestion.cubic import Cubic, CubicClassic
+from rawproto.transport.congestion.registry import create, names, register
 from rawproto.transport.congestion.reno import Reno
 from rawproto.transport.congestion.unlimited import Unlimited
 
-__all__ = ["CongestionControl", "create", "names", "register"]
+__all__ = ["AckSample", "CongestionControl", "RateSample", "create", "names", "register"]
 
-register("none", Unlimited)
-register("reno", Reno)
+for kind in (Unlimited, Reno, Cubic, CubicClassic):
+    register(kind.name, kind)

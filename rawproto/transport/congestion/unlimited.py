@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from rawproto.transport.congestion.base import CongestionControl
+from rawproto.transport.congestion.base import AckSample, CongestionControl
 
 __all__ = ["Unlimited"]
+
+_WINDOW = 1 << 62
 
 
 class Unlimited(CongestionControl):
     """A window too large to matter, whatever happens."""
 
+    name = "none"
+    proportional = False
+
     def __init__(self, mss: int, initial_window: int) -> None:
-        super().__init__(mss, 1 << 62)
+        super().__init__(mss, _WINDOW)
 
-    def on_acknowledged(self, octets: int, in_flight: int, now: int) -> None:
+    def on_ack(self, ack: AckSample) -> None:
         """Change nothing."""
 
-    def on_lost(self, sent_ns: int, flight_size: int, now: int) -> None:
+    def on_congestion(self, now: int, in_flight: int, *, marked: bool = False) -> None:
         """Change nothing."""
 
-    def on_timeout(self, flight_size: int, again: bool, now: int) -> None:
+    def on_timeout(self, now: int, in_flight: int, *, again: bool) -> None:
         """Change nothing."""
+
+    def undo(self, now: int) -> None:
+        """Change nothing: nothing was."""
+
+    def set_mss(self, mss: int) -> None:
+        """Take a new size for segments; the window stays."""
+        self.mss = mss

@@ -1,0 +1,118 @@
+"""Opening a connection: SYN, SYN with ACK, ACK (RFC 9293 §3.5), both at once, and the cookie of a stateless listener.
+
+With cookies a listener keeps nothing of a SYN: what it would have to remember goes out in its answer, sealed, and comes
+back with the client's acknowledgement (docs/rdt.md §5.10). Until the client knows that this arrived it sends the
+cookie along with everything, and by itself when it has nothing else to send.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rawproto.transport.segment import ACK, RST, SYN, Segment
+from rawproto.transport.state import Event, State
+
+if TYPE_CHECKING:
+    from rawproto.transport.connection import Connection
+    from rawproto.transport.cookie import Baked
+
+__all__ = ["MIN_MSS", "CookieEcho", "receive_in_syn_sent", "syn", "take_cookie", "take_syn"]
+
+MIN_MSS = 64
+"""docs/rdt.md §3.5: a smaller limit is taken for this one, so that options always leave room for payload."""
+
+
+class CookieEcho:
+    """The cookie that a listener gave us, until it has shown that it got it back."""
+
+    __slots__ = ("_repeats", "data", "deadline")
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.deadline: int | None = None
+        """When to send it once more, if nothing was heard."""
+        self._repeats = 0
+
+    def hold(self, data: bytes, now: int, rto: int) -> None:
+        """A cookie came: give it back with all that is sent from now on."""
+        self.data = data
+        self.deadline = now + rto if data else None
+
+    def proved(self) -> None:
+        """The listener has made a connection of it."""
+        if self.data:
+            self.data = b""
+            self.deadline = None
+
+    def handle_timeout(self, now: int, rto: int) -> bool:
+        """Tell whether it is to be sent once more."""
+        if self.deadline is None or now < self.deadline:
+            return False
+        self._repeats += 1
+        self.deadline = now + (rto << min(self._repeats, 6))
+        return True
+
+
+def syn(connection: Connection, now: int) -> Segment:
+    """Our SYN, with an acknowledgement if the peer's has come."""
+    flags = SYN if connection.state is State.SYN_SENT else SYN | ACK
+    segment = connection.segment(flags, connection.sender.iss, now)
+    segment.flags |= connection.ecn.offer(flags)
+    segment.mss = connection.mss_limit
+    if connection.records:
+        segment.record = connection.max_record
+    return segment
+
+
+def receive_in_syn_sent(connection: Connection, segment: Segment, now: int) -> str:
+    """RFC 9293 §3.10.7.3."""
+    flags, sender = segment.flags, connection.sender
+    if flags & ACK and not sender.iss < segment.ack <= sender.snd_nxt:
+        if not flags & RST:
+            connection.reset = Segment(connection.local_port, connection.peer_port, RST, segment.ack)
+        return "discarded: acknowledges what was not sent (RFC 9293 §3.10.7.3, first)"
+    if flags & RST:
+        if not flags & ACK:
+            return "discarded: reset without acknowledgement (RFC 9293 §3.10.7.3, second)"
+        connection.finish(Event.RESET, "refused", "the peer refused the connection: nobody listens there", now)
+        return "reset: connection refused (RFC 9293 §3.10.7.3, second)"
+    if not flags & SYN:
+        return "discarded: no SYN (RFC 9293 §3.10.7.3, fifth)"
+    if connection.records is not (segment.record is not None):
+        connection.finish(Event.RESET, "refused", "the peer has the other kind of stream there", now)
+        return "refused: one side has records, the other has not (docs/rdt.md §5.3)"
+    take_syn(connection, segment, now)
+    if not flags & ACK:
+        connection.advance(Event.SYN, now)
+        sender.resend_all("handshake: simultaneous open")  # our SYN, now with an acknowledgement
+        return "simultaneous open (RFC 9293 §3.10.7.3, fourth)"
+    connection.advance(Event.SYN_ACK, now)
+    sender.on_ack(segment, now)
+    sender.on_window(segment, now)
+    connection.cookie.hold(segment.cookie, now, sender.rtt.rto)
+    connection.acks.at_once("ACK of SYN")
+    connection.on_established(now)
+    return "handshake complete (RFC 9293 §3.10.7.3, fourth)"
+
+
+def take_syn(connection: Connection, segment: Segment, now: int) -> None:
+    """Take from the peer's SYN where its stream begins, and what it can do."""
+    connection.receiver.start(segment.seq)
+    connection.ecn.on_syn(segment.flags)
+    connection.note_arrival(segment, now)
+    connection.acks.at_once("handshake")  # so that our SYN says what it answers, and gives a round-trip time
+    connection.peer_max_record = segment.record or 0
+    peer_mss = connection.mss_limit if segment.mss is None else segment.mss
+    connection.sender.set_mss(max(MIN_MSS, min(connection.mss_limit, peer_mss)))
+
+
+def take_cookie(connection: Connection, baked: Baked, now: int) -> None:
+    """Take from a cookie what was said in SYN and in our answer to it."""
+    receiver, sender = connection.receiver, connection.sender
+    receiver.start(baked.irs)
+    receiver.rcv_adv = receiver.rcv_nxt + connection.config.receive_buffer
+    connection.ecn.active = baked.ecn
+    connection.peer_max_record = baked.record or 0
+    sender.set_mss(max(MIN_MSS, min(connection.mss_limit, baked.mss)))
+    sender.assume_syn(now)
+    connection.acks.on_data(1, now)  # so that the client learns that its cookie was taken

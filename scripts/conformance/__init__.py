@@ -1,0 +1,1 @@
+"""Which test holds which requirement: the modules behind scripts/clauses."""
