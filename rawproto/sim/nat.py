@@ -18,8 +18,9 @@ __all__ = ["Nat"]
 class Nat(Router):
     """A router that also translates what is bound: whole addresses ("10.0.0.1"), or UDP ports ("10.0.0.1:4000").
 
-    That is basic NAT and NAPT (RFC 2663 §4.1), with bindings that are given and never expire. What comes for an
-    address that was bound once and is not any more is counted in `dropped` as "unbound".
+    That is basic NAT and NAPT (RFC 2663 §4.1), with bindings that are given and never expire. Outside is where the
+    default port leads. What comes for an address that was bound once and is not any more is counted in `dropped` as
+    "unbound".
     """
 
     ipv4_looks_at = IPV4_HEADER + UDP_HEADER
@@ -52,11 +53,12 @@ class Nat(Router):
         self._known.clear()
 
     def translate(self, header: bytes) -> bytes | str:
-        """Change the source of what leaves and the destination of what comes in."""
+        """Change the destination of what comes in, and the source of what leaves by the default port."""
         size = 4 if header[0] >> 4 == 4 else 16
         source_at = 12 if size == 4 else 8
-        changed = self._replace(header, source_at, 0, self._outside)
-        changed = self._replace(changed, source_at + size, 2, self._inside)
+        changed = self._replace(header, source_at + size, 2, self._inside)
+        if self._routes.get(destination(changed), self.default) is self.default:
+            changed = self._replace(changed, source_at, 0, self._outside)
         if changed == header and destination(header) in self._pool:
             return "unbound"
         return changed

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from rawproto.errors import RawprotoError
 from rawproto.transport.stack import Stack
@@ -40,17 +40,24 @@ class Wire(Protocol):
         """How many frames have come and were not received yet."""
 
 
+@dataclass(eq=False, slots=True)
 class HostCondition:
     """A condition on what only its own host changes: called again only after something has happened there."""
 
-    __slots__ = ("check",)
-
-    def __init__(self, check: Condition) -> None:
-        self.check = check
+    check: Condition
 
     def __call__(self) -> bool:
         """Whether the task can go on."""
         return self.check()
+
+
+class Waiting(NamedTuple):
+    """An application, and what it waits for."""
+
+    task: Task
+    check: Condition
+    elsewhere: bool
+    """It may go on by what happens on other hosts."""
 
 
 @dataclass(eq=False)
@@ -61,8 +68,10 @@ class Host:
     stack: Stack
     wire: Wire
     simulation: Simulation
-    tasks: list[tuple[Task, Condition]] = field(default_factory=list)
+    tasks: list[Waiting] = field(default_factory=list)
     more: bool = False
+    fresh: bool = False
+    """An application was started that has not run yet: it may listen for what has already come."""
     _deadline: int | None = None
     _deadline_of: int = -2
     """The stack's time when its deadline was asked for. Each of its calls has a time of its own."""
@@ -78,7 +87,8 @@ class Host:
 
     def spawn(self, task: Task) -> None:
         """Start an application on this host; it runs up to its first wait when the simulation next runs."""
-        self._wait(task, _at_once)
+        self.tasks.append(Waiting(task, _at_once, False))
+        self.fresh = True
 
     @property
     def busy(self) -> bool:
@@ -91,20 +101,34 @@ class Host:
 
     def run_tasks(self) -> bool:
         """Let the applications go on that no longer have to wait; tell whether any did."""
-        progress = False
-        tasks, self.tasks = self.tasks, []
+        tasks = self.tasks
         self._tasks_at = self.stack.now
-        self._looks_elsewhere = False
-        for task, condition in tasks:
-            if condition():
-                progress = True
-                with suppress(StopIteration):
-                    self._wait(task, next(task))
+        self.fresh = False
+        ready = [number for number, waiting in enumerate(tasks) if waiting[1]()]
+        if not ready:
+            return False
+        self.tasks = []
+        done = 0
+        for number in ready:
+            self.tasks += tasks[done:number]
+            self._go_on(tasks[number])
+            done = number + 1
+        self.tasks += tasks[done:]
+        self._looks_elsewhere = any(waiting.elsewhere for waiting in self.tasks)
+        self._tasks_at = -2
+        return True
+
+    def _go_on(self, waiting: Waiting) -> None:
+        # Asked again, because another application may have taken meanwhile what this one waited for.
+        if not waiting.check():
+            self.tasks.append(waiting)
+            return
+        with suppress(StopIteration):
+            condition = next(waiting.task)
+            if isinstance(condition, HostCondition):
+                self.tasks.append(Waiting(waiting.task, condition.check, False))
             else:
-                self._wait(task, condition)
-        if progress:
-            self._tasks_at = -2
-        return progress
+                self.tasks.append(Waiting(waiting.task, condition, True))
 
     @property
     def may_go_on(self) -> bool:
@@ -121,11 +145,6 @@ class Host:
     def forget(self) -> None:
         """Something outside may have changed the host: ask and look anew."""
         self._deadline_of = self._tasks_at = -2
-
-    def _wait(self, task: Task, condition: Condition) -> None:
-        self.tasks.append((task, condition))
-        if not isinstance(condition, HostCondition):
-            self._looks_elsewhere = True
 
 
 class Simulation:
@@ -203,6 +222,8 @@ class Simulation:
         """One round of all hosts; tell whether anything was done."""
         progress = bool(self._events) and self._act()
         for host in self.hosts:
+            if host.fresh and host.run_tasks():
+                progress = True
             if host.busy:
                 host.step(self.now)
                 progress = True

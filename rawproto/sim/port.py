@@ -110,8 +110,7 @@ class Port:
         self._free_at = 0
         """When the last frame will have left, in ns times bits a second, so that nothing is rounded away."""
         self._arriving: deque[tuple[int, list[bytes]]] = deque()
-        """What is on the wire: when it arrives, and frames that do so together."""
-        self._last_arrival = 0
+        """What is on the wire, in order: when it arrives, if not behind what is before it, and frames together."""
         self._now = 0
         self._event_ns: int | None = None
 
@@ -182,8 +181,7 @@ class Port:
         if not (self.delay_ns or self.moderation_ns or self._arriving):
             self._hand_over(frames, now)
             return
-        due_ns = self._last_arrival = max(now + self.delay_ns, self._last_arrival)
-        self._arriving.append((due_ns, frames))
+        self._arriving.append((now + self.delay_ns, frames))
 
     def _queue(self, frames: Sequence[bytes], now: int, rate: int) -> None:
         self._serve(now)
@@ -207,9 +205,7 @@ class Port:
 
     def _transmit(self, frame: bytes, rate: int) -> None:
         self._free_at += len(frame) * BITS_NS
-        due_ns = -(-self._free_at // rate) + self.delay_ns
-        due_ns = self._last_arrival = max(due_ns, self._last_arrival)
-        self._arriving.append((due_ns, [frame]))
+        self._arriving.append((-(-self._free_at // rate) + self.delay_ns, [frame]))
 
     # -- time ----------------------------------------------------------------------------------------------------
 

@@ -26,12 +26,13 @@ from rawproto.sim.network import Host, Simulation
 from rawproto.sim.pointlink import PointLink
 from rawproto.sim.port import Deliver, Line, Port
 from rawproto.sim.router import Router
-from rawproto.sim.udplink import UdpLink, pack_endpoint, split
+from rawproto.sim.udplink import UdpLink, endpoint_text, pack_endpoint, split
 from rawproto.transport.config import Config
 from rawproto.transport.endpoint import Endpoint
 from rawproto.transport.stack import Stack
 from rawproto.transport.trace import Trace
 from rawproto.wire.address import ip_text
+from rawproto.wire.frame import LinkType
 
 __all__ = ["Chain", "Dumbbell", "Network", "chain", "dumbbell"]
 
@@ -56,6 +57,8 @@ class Network:
         self.ports: dict[str, Port] = {}
         """Each direction of each link by the names of its ends: `ports["client->r1"]`."""
         self._neighbors: dict[str, list[str]] = {}
+        self._outer: dict[str, str] = {}
+        """The router outside of each translator."""
         self._homes: dict[str, str] = {}
         """The router of each host and of each outside address of a translator, by address."""
         self._attached: dict[str, str] = {}
@@ -73,6 +76,8 @@ class Network:
         self._add(nat := Nat(name))
         self.join(nat, outer, line, back=back)
         nat.default = self.ports[f"{name}->{outer.name}"]
+        self._outer[name] = outer.name
+        self._route()
         return nat
 
     def join(self, one: Router, other: Router, line: Line | None = None, *, back: Line | None = None) -> None:
@@ -104,14 +109,11 @@ class Network:
         config = Config() if config is None else config
         line = Line() if line is None else line
         wire = PointLink(name, line.mtu)
-        link: Link = wire
-        in_udp = "]:" in address or address.count(":") == 1
-        if in_udp:
-            link = udp = UdpLink(wire, address)
-            address = udp.address
+        link, address = _link(wire, address)
         if recording is not None:
             link = RecordingLink(link, recording.write)
-        carrier = DatagramCarrier(link, address) if in_udp else IpCarrier(link, address)
+        in_ip = link.linktype is LinkType.RAW
+        carrier = IpCarrier(link, address) if in_ip else DatagramCarrier(link, address)
         wire.port = self._port(name, router.name, line, router.receive)
         self._port(router.name, name, line if back is None else back, wire.deliver)
         self._place(carrier.address, router, name)
@@ -119,9 +121,10 @@ class Network:
         journal = None if recording is None else JournalWriter(recording)
         return self.simulation.add(name, Stack(carrier, endpoint, journal), wire)
 
-    def setup(self, name: str, address: str, config: Config, mtu: int = 1500) -> Setup:
-        """What a recording of the host `name` must say of it, to be replayed."""
-        return Setup(name, address, "", mtu, PointLink(name, mtu).linktype, self.seed, asdict(config))
+    def setup(self, name: str, address: str, config: Config, line: Line | None = None) -> Setup:
+        """What a recording of the host that will be put on the network with these must say of it, to be replayed."""
+        link, address = _link(PointLink(name, (Line() if line is None else line).mtu), address)
+        return Setup(name, address, "", link.mtu, link.linktype, self.seed, asdict(config))
 
     # -- what happens to it ------------------------------------------------------------------------------------------
 
@@ -168,29 +171,43 @@ class Network:
         self._route()
 
     def _route(self) -> None:
-        """Tell every router the way to every address. Hosts behind a translator are known to that one only."""
+        """Tell every router the way to every address. Hosts behind a translator are known behind it only."""
         for name, router in self.routers.items():
-            ways = self._ways(name)
+            ways, shut = self._ways(name)
             for address, home in self._homes.items():
                 host = self._attached.get(address)
                 if home == name:
                     if host is not None:
                         router.route(address, self.ports[f"{name}->{host}"])
-                elif home in ways and (host is None or not isinstance(self.routers[home], Nat)):
+                elif home in ways and (host is None or home not in shut):
                     router.route(address, self.ports[f"{name}->{ways[home]}"])
 
-    def _ways(self, start: str) -> dict[str, str]:
-        """The next router on the way from `start` to each other one, links in the order in which they were made."""
-        ways = {start: ""}
+    def _ways(self, start: str) -> tuple[dict[str, str], set[str]]:
+        """The next router on the way from `start` to each other one, and the translators that are met from outside.
+
+        Breadth first, links in the order in which they were made.
+        """
+        ways, shut = {start: ""}, set()
         reached = [start]
         for here in reached:
-            if here != start and isinstance(self.routers[here], Nat):
-                continue
             for there in self._neighbors[here]:
-                if there not in ways:
-                    ways[there] = ways[here] or there
+                if there in ways:
+                    continue
+                ways[there] = ways[here] or there
+                if self._outer.get(there) == here:
+                    shut.add(there)
+                else:
                     reached.append(there)
-        return ways
+        return ways, shut
+
+
+def _link(wire: PointLink, address: str) -> tuple[Link, str]:
+    """The link of a host with `address`, in UDP if that has a port, and the one way in which the address is written."""
+    packed = pack_endpoint(address)
+    if not split(packed)[1]:
+        return wire, endpoint_text(packed)
+    udp = UdpLink(wire, address)
+    return udp, udp.address
 
 
 class Dumbbell(Network):

@@ -120,9 +120,11 @@ def pack_endpoint(text: str) -> bytes:
         address, _, port = text[1:].partition("]:")
     elif text.count(":") == 1:
         address, _, port = text.partition(":")
-    if port and not (port.isascii() and port.isdigit() and 0 < int(port) <= 0xFFFF):
+    if address is text:
+        return pack_ip(text)
+    if not (port.isascii() and port.isdigit() and 0 < int(port) <= 0xFFFF):
         raise WireError(f"{text!r} has no UDP port from 1 to 65535 behind its address")
-    return pack_ip(address) + (int(port).to_bytes(2) if port else b"")
+    return pack_ip(address) + int(port).to_bytes(2)
 
 
 def endpoint_text(packed: bytes) -> str:

@@ -94,9 +94,10 @@ class Direction:
 
     def __post_init__(self) -> None:
         of_sender, of_receiver = connection_of(self.sender), connection_of(self.receiver)
-        self.sent = [r for r in self.sender.trace if isinstance(r, SegmentSent) and r.connection == of_sender]
+        # What a listener answers before there is a connection belongs to none (-1).
+        self.sent = [r for r in self.sender.trace if isinstance(r, SegmentSent) and r.connection in (of_sender, -1)]
         for record in self.receiver.trace:
-            if isinstance(record, SegmentReceived) and record.connection == of_receiver:
+            if isinstance(record, SegmentReceived) and record.connection in (of_receiver, -1):
                 self.received.append(record)
                 for number in range(record.packet_number, record.packet_number + record.count):
                     self._arrivals.setdefault(number, []).append(record)

@@ -261,7 +261,7 @@ def _loss_notes(direction: Direction, seq: int, end: int, since: int, until: int
     for record in filter(concerns, direction.sender.trace):
         if isinstance(record, PacketsLost) and record.seq < end and record.seq + record.length > seq:
             text = f"#{record.packet_number} taken for lost"
-            yield Note(record.time_ns, direction.from_client, text, f"{record.rule} (RFC 9002 §6.1)", "lost")
+            yield Note(record.time_ns, direction.from_client, text, f"{record.rule} (RFC 8985 §6.2)", "lost")
     yield from (note for note in _timers(direction.sender, direction.from_client, since, until) if "rto" in note.text)
 
 

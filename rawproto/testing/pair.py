@@ -17,18 +17,63 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from itertools import groupby
+from operator import itemgetter
 from random import Random
+from typing import Any, TypeVar
 
 from rawproto.errors import RawprotoError
 from rawproto.transport.config import MILLISECOND, Config
 from rawproto.transport.connection import Connection
 from rawproto.transport.endpoint import Endpoint, Listener
 from rawproto.transport.segment import Segment
-from rawproto.transport.trace import Trace
+from rawproto.transport.state import State
+from rawproto.transport.trace import PacketsLost, Record, SegmentReceived, SegmentSent, StateChanged, TimerFired, Trace
 
-__all__ = ["Pair", "Side"]
+__all__ = ["Pair", "Side", "fill", "plain", "segment_of"]
 
 PORT = 80
+
+R = TypeVar("R", bound=Record)
+
+
+def plain(**changes: Any) -> Config:
+    """A Config without what acts by itself: for tests of something else. `changes` are those of Config.
+
+    Acknowledgements don't wait, small segments neither; nothing is paced, no probes of tail or path are sent, no
+    congestion is marked, Reno is in charge, and a listener remembers who has said SYN.
+    """
+    settings: dict[str, Any] = {
+        "cookies": False,
+        "delayed_ack": False,
+        "nagle": False,
+        "pacing": False,
+        "tail_loss_probe": False,
+        "ecn": False,
+        "path_mtu_discovery": False,
+        "congestion_control": "reno",
+    }
+    return Config(**{**settings, **changes})
+
+
+def fill(length: int) -> bytes:
+    """So many bytes, of which each run tells its place."""
+    return (bytes(range(251)) * (length // 251 + 1))[:length]
+
+
+def segment_of(connection: Connection, flags: int, *, seq: int = 0, ack: int = 0, **more: Any) -> Segment:
+    """A segment as `connection` might send it now; `seq` and `ack` are counted from what would be right.
+
+    `more` are fields of Segment. It is not sent: give it to the other side with `Pair.answers`.
+    """
+    sender = connection.sender
+    segment = Segment(connection.local_port, connection.peer_port, flags, sender.snd_nxt + seq)
+    segment.ack = connection.receiver.rcv_nxt + ack
+    segment.wnd = 1 << 20
+    segment.packet_number = sender.packet_number
+    for name, value in more.items():
+        setattr(segment, name, value)
+    return segment
 
 
 @dataclass(eq=False)
@@ -43,13 +88,46 @@ class Side:
     dropped: set[int] = field(default_factory=set)
     doubled: set[int] = field(default_factory=set)
     held_back: dict[int, int] = field(default_factory=dict)
+    marked: set[int] = field(default_factory=set)
+    ect: list[bool] = field(default_factory=list)
+    """Which of the datagrams in `sent` said that they may be marked."""
     accepts: Callable[[bytes], bool] | None = None
     """Asked for each datagram that it sends, if set: False loses it."""
+    largest: int | None = None
+    """Its datagrams of more bytes than this vanish; None: of none."""
+    slower_ns: int = 0
+    """All that it sends takes so much longer."""
+    cut: bool = False
+    """Nothing that it sends arrives."""
 
     def segments(self) -> list[Segment]:
         """What it has sent, one segment for each datagram."""
         codec = self.endpoint.codec
         return [segment for data in self.sent for segment in codec.decode([data], lambda reason, length: None)]
+
+    def records(self, kind: type[R]) -> list[R]:
+        """What it noted of one kind, in order."""
+        return [record for record in self.trace.records if isinstance(record, kind)]
+
+    def reasons(self) -> list[str]:
+        """Why it sent each segment."""
+        return [record.reason for record in self.records(SegmentSent)]
+
+    def outcomes(self) -> list[str]:
+        """What became of each segment that came."""
+        return [record.outcome for record in self.records(SegmentReceived)]
+
+    def states(self) -> list[State]:
+        """The states that its connections went to."""
+        return [record.after for record in self.records(StateChanged)]
+
+    def timers(self) -> list[tuple[str, int]]:
+        """Which timers ran out, and when, in ns."""
+        return [(record.timer, record.time_ns) for record in self.records(TimerFired)]
+
+    def losses(self) -> list[PacketsLost]:
+        """What it took for lost, other than by its retransmission timer."""
+        return self.records(PacketsLost)
 
 
 class Pair:
@@ -69,7 +147,7 @@ class Pair:
         self.delay_ns = delay_ns
         self.client = self._side("client", config, datagram_size, seed)
         self.server = self._side("server", server_config or config, datagram_size, seed)
-        self._wire: list[tuple[int, int, str, bytes]] = []
+        self._wire: list[tuple[int, int, str, bytes, bool]] = []
         self._serial = 0
 
     def _side(self, name: str, config: Config, datagram_size: int, seed: int) -> Side:
@@ -90,6 +168,27 @@ class Pair:
         """Deliver the datagram with this number so much later, behind those that overtake it."""
         self.side(sender).held_back[number] = extra_ns
 
+    def mark(self, sender: str, *numbers: int) -> None:
+        """Mark the datagrams with these numbers (CE, RFC 3168), as a router does with those that allow it."""
+        self.side(sender).marked.update(numbers)
+
+    def number(self, sender: str) -> int:
+        """The number of the datagram that `sender` sends next: give it to `drop` and the others."""
+        self.flush()
+        return len(self.side(sender).sent)
+
+    # -- what the applications do ----------------------------------------------------------------------------------
+
+    def write(self, connection: Connection, data: bytes) -> None:
+        """Send `data` now. Raises RawprotoError if the send buffer does not take all of it."""
+        taken = connection.send(data, self.now)
+        if taken != len(data):
+            raise RawprotoError(f"the send buffer took {taken} of {len(data)} bytes")
+
+    def read(self, connection: Connection, limit: int = 1 << 40) -> bytes:
+        """Take all that is ready, or up to `limit` bytes of it."""
+        return connection.recv(limit, self.now)
+
     # -- moving on -------------------------------------------------------------------------------------------------
 
     def connect(self, port: int = PORT) -> tuple[Connection, Connection]:
@@ -109,9 +208,9 @@ class Pair:
         """Take from both endpoints what they have to send now, onto the wire."""
         for side in (self.client, self.server):
             while side.endpoint.pending:
-                for _, datagrams, _ in side.endpoint.poll_transmit(self.now):
+                for _, datagrams, ect in side.endpoint.poll_transmit(self.now):
                     for data in datagrams:
-                        self._send(side, data)
+                        self._send(side, data, ect=ect)
 
     def step(self) -> bool:
         """Send what is ready, jump to the next thing to happen, and let it; False if nothing ever will."""
@@ -120,12 +219,14 @@ class Pair:
         if deadline is None:
             return False
         self.now = max(self.now, deadline)
-        arrived: dict[str, list[bytes]] = {}
+        arrived: dict[str, list[tuple[bytes, bool]]] = {}
         while self._wire and self._wire[0][0] <= self.now:
-            _, _, receiver, data = heappop(self._wire)
-            arrived.setdefault(receiver, []).append(data)
+            _, _, receiver, data, marked = heappop(self._wire)
+            arrived.setdefault(receiver, []).append((data, marked))
         for receiver, datagrams in arrived.items():
-            self.side(receiver).endpoint.receive(self.other(receiver), datagrams, self.now)
+            for mark, run in groupby(datagrams, key=itemgetter(1)):
+                together = [data for data, _ in run]
+                self.side(receiver).endpoint.receive(self.other(receiver), together, self.now, marked=mark)
         for side in (self.client, self.server):
             due = side.endpoint.next_timeout()
             if due is not None and due <= self.now:
@@ -186,12 +287,14 @@ class Pair:
         """The name of the other side."""
         return "server" if name == "client" else "client"
 
-    def _send(self, side: Side, data: bytes) -> None:
+    def _send(self, side: Side, data: bytes, *, ect: bool = False) -> None:
         number = len(side.sent)
         side.sent.append(data)
-        if number in side.dropped or (side.accepts is not None and not side.accepts(data)):
+        side.ect.append(ect)
+        too_large = side.largest is not None and len(data) > side.largest
+        if side.cut or too_large or number in side.dropped or (side.accepts is not None and not side.accepts(data)):
             return
-        due = self.now + self.delay_ns + side.held_back.get(number, 0)
+        due = self.now + self.delay_ns + side.slower_ns + side.held_back.get(number, 0)
         for _ in range(2 if number in side.doubled else 1):
-            heappush(self._wire, (due, self._serial, self.other(side.name), data))
+            heappush(self._wire, (due, self._serial, self.other(side.name), data, ect and number in side.marked))
             self._serial += 1

@@ -14,6 +14,7 @@ from rawproto.transport.state import RECEIVING, Event, State
 
 if TYPE_CHECKING:
     from rawproto.transport.connection import Connection
+    from rawproto.transport.receiver import Receiver
 
 __all__ = ["PHASES", "process"]
 
@@ -141,18 +142,30 @@ def process_payload(connection: Connection, segment: Segment, now: int) -> str:
     if connection.closed_by_application and end > receiver.rcv_nxt:
         closing.refuse(connection, "reset", "data came after this side had closed", now)
         return "refused: the application has closed (RFC 2525 §2.17)"
+    known = receiver.rcv_nxt
+    outcome = receiver.accept(segment.seq, payload)
     if connection.records:
-        if segment.flags & EOR:
+        if segment.flags & EOR and outcome != "too many ranges":
             receiver.end_record(end)
-        if not receiver.records and receiver.ready + len(payload) > connection.max_record:
+        if _longest_record(receiver, known) > connection.max_record:
             closing.refuse(connection, "reset", "the peer sent a record that is too long", now)
             return "refused: a record longer than was agreed (docs/rdt.md §7.8)"
-    outcome = receiver.accept(segment.seq, payload)
     if connection.config.acknowledgement:
         _acknowledge(connection, segment, outcome, now)
     if segment.flags & FIN or receiver.fin == receiver.rcv_nxt:
         return ""
     return f"data {outcome} (RFC 9293 §3.10.7.4, seventh)"
+
+
+def _longest_record(receiver: Receiver, known: int) -> int:
+    """How long the longest record is that has grown in order since RCV.NXT was `known`, complete or not."""
+    ends = receiver.records
+    start = max(ends.before(known), receiver.read_from)
+    longest = 0
+    while (end := ends.after(start)) is not None and end <= receiver.rcv_nxt:
+        longest = max(longest, end - start)
+        start = end
+    return max(longest, receiver.rcv_nxt - start)
 
 
 def _acknowledge(connection: Connection, segment: Segment, outcome: str, now: int) -> None:

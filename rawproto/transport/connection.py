@@ -29,6 +29,7 @@ from rawproto.transport.config import Config
 from rawproto.transport.cookie import Baked
 from rawproto.transport.ecn import Ecn
 from rawproto.transport.keepalive import KeepAlive
+from rawproto.transport.pmtud import PROBE_TIMER
 from rawproto.transport.receiver import Receiver
 from rawproto.transport.segment import ACK, CWR, EOR, FIN, PSH, RST, SYN, Segment
 from rawproto.transport.sender import Sender, Sending
@@ -427,7 +428,7 @@ class Connection:
         if size:
             segment = self.segment(ACK, sender.snd_nxt, now)
             segment.probe = size
-            sender.path.on_probe_sent(size, now, sender.rtt.rto)
+            sender.path.on_probe_sent(size, now, max(sender.rtt.rto, PROBE_TIMER))
             return self._emit(segment, f"path probe of {size} bytes", now)
         return None
 

@@ -41,6 +41,9 @@ search which size comes next, and this one ends by what is left to gain."""
 RAISE_AFTER = 600 * SECOND
 """RFC 8899 §5.1.1, PMTU_RAISE_TIMER: 'This timer has a period of 600 seconds'."""
 
+HASTE = 20
+"""How much sooner that is below the base."""
+
 PROBE_TIMER = SECOND
 """RFC 8899 §5.1.1: 'This value MUST NOT be smaller than 1 second'; for a round-trip time that is not known."""
 
@@ -51,16 +54,23 @@ GRANULARITY = 8
 """RFC 8899 §5.3.2: 'The search algorithm determines a minimum useful gain in PLPMTU'."""
 
 COMMON_MTUS = (1280, 1400, 1420, 1450, 1472, 1480, 1492, 1500)
-"""Of IP packets: IPv6's least, generous tunnels, WireGuard, VXLAN, GRE and the like, 6in4, PPPoE, Ethernet. RFC 8899
-§5.3.2: 'Implementations could optimize the search procedure by selecting step sizes from a table of common PMTU
-sizes'. Going up, at most one of them fails."""
+"""Of IP packets: IPv6's least, what WireGuard, VXLAN, GRE, 6in4, PPPoE and their like leave of Ethernet's 1500, and
+that. RFC 8899 §5.3.2: 'Implementations could optimize the search procedure by selecting step sizes from a table of
+common PMTU sizes'. Going up, at most one of them fails."""
 
 LOSSES = 3
 """Losses that make a black hole. RFC 8899 §4.3: 'detect excessive loss of data sent with a specific packet size'."""
 
 TIMEOUTS = 2
 """Retransmission timeouts that do. RFC 4821 §7.7: 'a full-stop timeout ... SHOULD be taken as an indication of some
-significantly disruptive event in the network', and not found out by ICMP, as a black hole."""
+significantly disruptive event in the network', and is treated as a black hole."""
+
+MOST_PATIENCE = 8
+MOST_TIMEOUTS = 4
+"""How far a path that loses much raises the number of probes and of timeouts that prove anything."""
+
+CREDIBLE = 10
+"""Per mille: how probable it may be at most that as many probes were lost by chance alone."""
 
 MAX_FALLS = 3
 """RFC 8899 §5.2, ERROR: 'contradictory information about the network path that would otherwise result in excessive
@@ -108,6 +118,7 @@ class PathMtu:
         "_suspect",
         "_timeouts",
         "_unproven",
+        "loss_permille",
         "maximum",
         "size",
         "state",
@@ -126,6 +137,8 @@ class PathMtu:
         self.maximum = maximum
         self.size = maximum
         self.state = PathState.SEARCH_COMPLETE if enabled else PathState.DISABLED
+        self.loss_permille = 0
+        """What the path loses whatever the size, as far as known: the more, the less a single loss says."""
         self._minimum = min(MINIMUM, maximum)
         self._base = max(min(base, maximum), self._minimum)
         self._probes = probes
@@ -211,7 +224,8 @@ class PathMtu:
         if self.state is PathState.SEARCHING:
             self.state = PathState.SEARCH_COMPLETE
         if self.size < self.maximum or self._falls:
-            self._raise_at = now + self._raise_after_ns
+            # Below the base every segment costs: look again soon.
+            self._raise_at = now + self._raise_after_ns // (1 if self.size >= self._base else HASTE)
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -241,7 +255,7 @@ class PathMtu:
         self._failures += 1
         if self.state is PathState.ERROR and self._unproven:
             self._ceiling = self.maximum + 1  # the path is down: nothing that failed was too large for that
-        if self._failures < self._probes:
+        if self._failures < self._patience(self._probes, MOST_PATIENCE):
             return False
         if not self._unproven:
             self._ceiling = self._candidate
@@ -284,7 +298,17 @@ class PathMtu:
         if not outstanding_full_sized or self._threshold >= self.size:
             return False
         self._timeouts += 1
-        return self._timeouts >= TIMEOUTS and self._fall()
+        return self._timeouts >= self._patience(TIMEOUTS, MOST_TIMEOUTS) and self._fall()
+
+    def _patience(self, least: int, most: int) -> int:
+        """How many losses in a row are not chance, on a path that loses so much (RFC 8899 §5.1.2: a larger MAX_PROBES
+        'can be used to make the search more robust to loss')."""
+        arrives = 1000 - min(self.loss_permille, 900)
+        fails = 1000 - arrives * arrives // 1000  # the probe, or the answer
+        count, chance = 1, fails
+        while chance > CREDIBLE and count < most:
+            count, chance = count + 1, chance * fails // 1000
+        return max(count, least)
 
     @property
     def _threshold(self) -> int:

@@ -44,8 +44,12 @@ class Rack:
         self._dsack_round: int | None = None
 
     def on_delivery(self, delivery: Delivery, highest: int) -> None:
-        """Learn from what was acknowledged, up to `highest`, whether the path reorders (RFC 8985 §6.2 step 3)."""
-        if 0 <= delivery.lowest_original < self._fack:
+        """Learn from what was acknowledged, up to `highest`, whether the path reorders (RFC 8985 §6.2 step 3).
+
+        RDT can tell it of octets that were sent again, too: by packet number the first transmission has arrived.
+        """
+        late = delivery.unharmed is not None and delivery.unharmed[0][1] < self._fack
+        if late or 0 <= delivery.lowest_original < self._fack:
             self.reordering_seen += 1
         self._fack = max(self._fack, highest)
 

@@ -35,6 +35,11 @@ class RecordEnds:
         index = bisect_right(self._ends, seq)
         return self._ends[index] if index < len(self._ends) else None
 
+    def before(self, seq: int) -> int:
+        """The last end at or before `seq`; 0 if none is known."""
+        index = bisect_right(self._ends, seq)
+        return self._ends[index - 1] if index else 0
+
     def release(self, bound: int) -> None:
         """Forget the ends at or before `bound`."""
         del self._ends[: bisect_right(self._ends, bound)]

@@ -51,12 +51,12 @@ class Recovery:
         return self.phase in (Phase.FAST, Phase.REDUCING)
 
     def begin(
-        self, phase: Phase, congestion: CongestionControl, snd_una: int, snd_nxt: int, flight: int, now: int, *,
+        self, phase: Phase, congestion: CongestionControl, snd_nxt: int, flight: int, now: int, *,
         marked: bool = False,
     ) -> bool:  # fmt: skip
         """Begin an episode for a loss or a mark, unless one is going on; tell whether it did.
 
-        `flight` is what was in flight before the loss was found. A loss found while only marks were answered is
+        `flight` is what was in flight before the loss was found: RFC 9937's RecoverFS. A loss found while only marks were answered is
         repaired in the same episode, without a second reduction.
         """
         if self.phase is not Phase.OPEN:
@@ -66,7 +66,7 @@ class Recovery:
         self._start(phase, snd_nxt)
         congestion.on_congestion(now, flight, marked=marked)
         if congestion.proportional and self._config.proportional_rate_reduction and congestion.ssthresh is not None:
-            self._prr = ProportionalRateReduction(congestion.ssthresh, snd_nxt - snd_una, congestion.mss)
+            self._prr = ProportionalRateReduction(congestion.ssthresh, flight, congestion.mss)
         return True
 
     def on_timeout(self, congestion: CongestionControl, snd_nxt: int, flight: int, now: int, *, again: bool) -> None:
@@ -124,7 +124,7 @@ class Recovery:
             self._prr = None
             congestion.on_recovered(now)
             return True
-        if self._prr is not None and delivered:
+        if self._prr is not None:
             congestion.cwnd = max(self._prr.on_ack(delivered, in_flight, safe), congestion.mss)
         return False
 

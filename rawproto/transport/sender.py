@@ -292,7 +292,7 @@ class Sender:
 
     def _begin(self, phase: Phase, flight: int, now: int, why: str, *, marked: bool = False) -> bool:
         begun = self.recovery.begin(
-            phase, self.congestion, self.snd_una, self.snd_nxt, flight, now, marked=marked
+            phase, self.congestion, self.snd_nxt, flight, now, marked=marked
         )
         if begun:
             self._note_recovery(now, why)
@@ -492,9 +492,10 @@ class Sender:
 
     def next_timeout(self) -> int | None:
         """The earliest of all timers of this half."""
+        # RFC 8899 §5.1.1: 'a sender ... MAY' let the search rest while there is nothing to send.
+        path = self.path.next_timeout() if self.scoreboard or self.unsent else None
         deadlines = (
-            self._rto_deadline, self._pacing_deadline, self.rack.deadline, self.tail.deadline, self.persist.deadline,
-            self.path.next_timeout(),
+            self._rto_deadline, self._pacing_deadline, self.rack.deadline, self.tail.deadline, self.persist.deadline, path
         )  # fmt: skip
         return min((at for at in deadlines if at is not None), default=None)
 
@@ -507,7 +508,10 @@ class Sender:
         """Do what is due at `now`."""
         if self.rack.deadline is not None and now >= self.rack.deadline:
             self._fired("reordering", self.rack.rtt, now)
-            self._find_losses(now, self.scoreboard.in_flight)
+            if self._find_losses(now, self.scoreboard.in_flight):
+                self.recovery.on_ack(
+                    self.congestion, self.snd_una, 0, self.scoreboard.in_flight, now, safe=False
+                )
         if self._rto_deadline is not None and now >= self._rto_deadline:
             self._fired("rto", self.rtt.rto, now)
             self._on_rto(now)
@@ -518,7 +522,8 @@ class Sender:
             self._fired("persist", self.persist.interval(self.rtt.rto), now)
             self.persist.fire(now, self.rtt.rto)
         due = self.path.next_timeout()
-        if due is not None and now >= due:
+        if due is not None and now >= due and (self.scoreboard or self.unsent):
+            self.path.loss_permille = self._loss_permille()
             self._fired("path MTU", 0, now)
             if self.path.handle_timeout(now):
                 self.take_path("probes of this size vanish", now)
@@ -539,6 +544,7 @@ class Sender:
                 self.recovery.mark(start, end)
             self._note_recovery(now, reason)
             full = any(end - start >= self.mss for start, end in outstanding)
+            self.path.loss_permille = self._loss_permille()
             if self.path.on_retransmission_timeout(full, now):
                 self.take_path("nothing of this size gets through", now)
         self._expired = True
@@ -549,6 +555,11 @@ class Sender:
         self.tail.forget()
         self.rack.deadline = None
         self._rto_deadline = now + self.rtt.rto
+
+    def _loss_permille(self) -> int:
+        """What part of the octets sent was lost, once enough have arrived to tell."""
+        rate = self.rate
+        return rate.lost * 1000 // (rate.lost + rate.delivered) if rate.delivered > 20 * self.mss else 0
 
     def _restart_timers(self, now: int) -> None:
         """RFC 6298 §5.2 and §5.3."""

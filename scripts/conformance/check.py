@@ -56,8 +56,8 @@ def needs_test(clause: Clause) -> bool:
 def examine(clauses: Sequence[Clause], claims: Sequence[Claim]) -> Report:
     """Put the claims to the clauses that they name.
 
-    A claim may name a section instead. If that has only one clause, it is meant; if it has several, the claim holds none
-    of them, for nobody can tell which, and the test is only mentioned where one of them lacks a test.
+    A claim may name a section instead. If that has one clause only, it is meant; if it has several, the claim holds
+    none of them, for nobody can tell which, and the test is only mentioned where one of them lacks a test.
     """
     tests: dict[Clause, list[str]] = {clause: [] for clause in clauses}
     vague: dict[Clause, list[str]] = defaultdict(list)
@@ -71,9 +71,15 @@ def examine(clauses: Sequence[Clause], claims: Sequence[Claim]) -> Report:
                 (tests if len(named) == 1 else vague)[clause].append(claim.test)
     for clause, names in tests.items():
         if needs_test(clause) and not names:
-            near = f" (only its section is named, by {', '.join(vague[clause])})" if clause in vague else ""
+            near = f" (only its section is named, by {_some(vague[clause])})" if clause in vague else ""
             faults.append(Fault("untested", f"{clause.label} ({clause.level}) has no test: {clause.says[:90]}{near}"))
     return Report(list(tests.items()), faults)
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first three of `names`, and how many there are besides."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def _named(clauses: Sequence[Clause], claim: Claim) -> list[Clause]:

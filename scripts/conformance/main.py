@@ -45,17 +45,17 @@ def summary(report: Report) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/clauses", description=__doc__)
     parser.add_argument("--missing", action="store_true", help="list only the clauses that lack a test")
-    parser.add_argument("--json", action="store_true", help="print one JSON object: all clauses, tests and faults")
+    parser.add_argument("--json", action="store_true", help="print one JSON object: clauses, their tests, and faults")
     options = parser.parse_args(argv)
     clauses, wrong = requirements()
     tests = collect()
     wrong += [Fault("collection", f"could not be collected: {what}") for what in tests.errors]
     report = examine(clauses, claims_of(tests.items))
     report.faults[:0] = wrong
+    rows = [row for row in report.rows if not options.missing or (needs_test(row[0]) and not row[1])]
     if options.json:
-        print(json.dumps(report.as_json(), ensure_ascii=False))
+        print(json.dumps(Report(rows, report.faults).as_json(), ensure_ascii=False))
     else:
-        rows = [row for row in report.rows if not options.missing or (needs_test(row[0]) and not row[1])]
         print("\n".join([*table(rows), "", *summary(report)]))
         for fault in report.faults:
             print(f"{fault.kind}: {fault.text}", file=sys.stderr)

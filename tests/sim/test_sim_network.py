@@ -195,6 +195,7 @@ def test_fifty_connections_at_once_each_carry_their_own_file() -> None:
     def send(data: bytes) -> Wait:
         stream = yield from connect(client, "10.0.0.2", 80)
         yield from stream.sendall(data)
+        yield lambda: len(most) == len(files)  # so that all of them are open at once, whatever is lost
         stream.close()
         yield from wait_closed(stream)
 

@@ -180,11 +180,19 @@ def test_a_shorter_delay_lets_no_frame_overtake_another() -> None:
     assert wire.run() == [(1000, 0), (1000, 1), (1100, 2)]
 
 
-def test_another_rate_holds_from_the_next_frame_on() -> None:
-    wire = Wire(rate_bps=8_000_000_000)
+@pytest.mark.parametrize("delay_ns", [0, 50_000])
+def test_another_rate_holds_from_the_next_frame_on(delay_ns: int) -> None:
+    wire = Wire(rate_bps=8_000_000_000, delay_ns=delay_ns)
     wire.at(0, numbered(4))
     wire.simulation.at(1500, lambda: wire.port.set_rate(1_000_000_000))
-    assert wire.run() == [(1000, 0), (2000, 1), (10_000, 2), (18_000, 3)]
+    assert wire.run() == [(now + delay_ns, n) for n, now in enumerate((1000, 2000, 10_000, 18_000))]
+
+
+def test_another_delay_holds_from_the_next_frame_on() -> None:
+    wire = Wire(rate_bps=8_000_000_000, delay_ns=50_000)
+    wire.at(0, numbered(4))
+    wire.simulation.at(1500, lambda: wire.port.set_delay(70_000))
+    assert wire.run() == [(51_000, 0), (52_000, 1), (73_000, 2), (74_000, 3)]
 
 
 def test_a_rate_can_not_be_given_to_a_port_without() -> None:
@@ -222,9 +230,12 @@ def test_faults_come_from_the_seed() -> None:
 
 def test_hosts_that_are_a_little_ahead_of_each_other_share_a_port() -> None:
     wire = Wire(rate_bps=8_000_000_000)
+    told: list[int] = []
+    wire.port.meter.on_event = lambda now, *_: told.append(now)
     wire.port.send(numbered(1), 7)
     wire.port.send(numbered(1, first=1), 3)
     assert wire.run() == [(1007, 0), (2007, 1)]
+    assert told == [7, 7, 1007]
 
 
 @pytest.mark.parametrize(

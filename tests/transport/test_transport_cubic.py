@@ -88,27 +88,35 @@ def test_the_target_is_never_more_than_half_a_window_away() -> None:
     cc = reduced(10 * MSS)
     round_trip(cc, 0)
     before = cc.cwnd
-    cc.on_ack(ack(before, 1000 * SECOND))  # the curve is far above by now
+    cc.on_ack(ack(10 * before, 1000 * SECOND))  # the curve is far above by now
     assert cc.cwnd == before * 3 // 2
 
 
 @pytest.mark.rfc("9438", "4.2")
-def test_the_target_is_never_below_the_window() -> None:
+@pytest.mark.parametrize("now", [0, LONG], ids=["Reno's window is above the curve", "below it"])
+def test_a_window_above_the_curve_stays(now: int) -> None:
     cc = reduced(1000 * MSS)
     cc.on_ack(ack(MSS, 0))
-    cc.cwnd = 900 * MSS  # above the curve, which begins at 700
-    cc.on_ack(ack(100 * MSS, LONG))
+    cc.cwnd = 900 * MSS  # the curve begins at 700
+    cc.on_ack(ack(100 * MSS, now))
     assert cc.cwnd == 900 * MSS
 
 
+@pytest.mark.rfc("9438", "4.5")
+def test_a_window_above_w_max_at_the_start_grows_from_there() -> None:
+    cc = reduced(100 * MSS)
+    cc.cwnd = 200 * MSS
+    assert after(cc, 10) == pytest.approx(600 * MSS, rel=0.04)
+
+
 @pytest.mark.rfc("9438", "4.4")
-def test_the_target_is_reached_after_a_round_trip_however_many_acknowledgements_that_has() -> None:
+def test_growth_keeps_its_pace_where_one_acknowledgement_stands_for_many_segments() -> None:
     ends = []
     for parts in (1, 10, 700):
         cc = reduced(1000 * MSS)
         cc.on_ack(ack(1, 0))
         window = cc.cwnd
-        for n in range(parts):
+        for _ in range(parts):
             cc.on_ack(ack(window // parts, LONG // 2))
         ends.append(cc.cwnd)
     # In one step, the target itself; in many, what is 1 - 1/e of the way there.
@@ -215,7 +223,7 @@ def test_its_mean_window_is_renos_when_losses_come_as_often() -> None:
     assert friendly == pytest.approx(reno, rel=0.05)
 
 
-@pytest.mark.rfc("9438", "5.3")
+@pytest.mark.rfc("9438", "5.2")
 def test_its_mean_window_is_larger_than_renos_on_a_long_path() -> None:
     reno = mean_window(congestion.create("reno", MSS, 10 * MSS), 100_000 * MSS, LONG)
     large = mean_window(cubic(10 * MSS), 100_000 * MSS, LONG)
@@ -287,6 +295,7 @@ def test_the_first_stage_after_a_timeout_grows_from_the_window_it_begins_with() 
 def test_renos_window_begins_with_the_same_after_a_timeout() -> None:
     cc = cubic(100 * MSS)
     cc.on_timeout(0, 100 * MSS, again=False)
+    cc.on_timeout(0, MSS, again=True)
     cc.on_ack(ack(69 * MSS, SECOND))
     grown = list(windows(cc, 50, SECOND, rtt=SHORT))
     assert grown[-1] - 70 * MSS == pytest.approx(50 * MSS * 9 / 17, rel=0.02)  # alpha: 100 is not reached
@@ -367,12 +376,15 @@ def test_time_in_which_the_window_was_not_used_does_not_count() -> None:
 
 
 @pytest.mark.rfc("9438", "4.2", "5.8")
-def test_a_pause_does_not_count() -> None:
+@pytest.mark.parametrize("filled", [True, False], ids=["filling the window", "not filling it"])
+def test_a_pause_does_not_count_nor_count_twice(filled: bool) -> None:
     cc, twin = reduced(1000 * MSS), reduced(1000 * MSS)
     for one in (cc, twin):
         list(windows(one, 40))
     last = 40 * LONG - LONG // 20
     cc.on_sent(last + 60 * SECOND, 60_000, 60_000)
+    cc.on_ack(ack(MSS, last + 60 * SECOND + MILLISECOND, limited=filled))
+    twin.on_ack(ack(MSS, last + MILLISECOND, limited=filled))
     assert list(windows(cc, 60, 40 * LONG + 60 * SECOND)) == list(windows(twin, 60, 40 * LONG))
 
 

@@ -124,7 +124,7 @@ def consistent(connection: Connection) -> None:
     chunks = board._chunks
     assert board.in_flight == sum(chunk.end - chunk.start for chunk in chunks if not chunk.lost)
     assert board.lost == sum(chunk.end - chunk.start for chunk in chunks if chunk.lost)
-    assert sender.iss <= sender.snd_una <= sender.snd_nxt <= sender._end()
+    assert sender.iss <= sender.snd_una <= sender.snd_nxt <= sender.snd_nxt + sender.unsent
     assert all(sender.snd_una <= chunk.start < chunk.end <= sender.snd_nxt for chunk in chunks)
     assert receiver.ready + receiver.held.total <= 20_000
     assert sum(len(piece) for piece in receiver._held.values()) == receiver.held.total

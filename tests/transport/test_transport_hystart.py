@@ -79,7 +79,7 @@ def test_an_acknowledgement_that_measures_nothing_is_no_sample() -> None:
 @pytest.mark.rfc("9406", "4.2")
 def test_it_is_the_smallest_round_trip_of_a_round_that_counts() -> None:
     rounds = started()
-    rounds.round(*[200] * 7, 100)
+    rounds.round(200, 200, 100, *[200] * 5)
     assert not rounds.watch.conservative
 
 
@@ -253,14 +253,28 @@ def test_jitter_does_not_end_slow_start(seed: int) -> None:
     assert path.cc.cwnd == 10 * MSS << 9 or path.cc.cwnd > 1000 * MSS
 
 
-@pytest.mark.rfc("9438", "4.10")
-def test_the_first_stage_after_it_grows_from_the_window_as_it_is() -> None:
-    """K is 0 and W_max is cwnd: the convex part of the curve, W_max + C * t**3."""
+def over() -> CongestionControl:
+    """CUBIC as conservative slow start ends, at time 0 and with 16 segments."""
     cc = in_css()
     for una in range(17, 1025):  # a round up to 1000, and three of 8
         assert cc.in_slow_start
         cc.on_ack(ack(0, 150 * MILLISECOND, una, una + 8))
+    return cc
+
+
+@pytest.mark.rfc("9406", "4.2")
+@pytest.mark.rfc("9438", "4.10")
+def test_the_first_stage_after_it_grows_from_the_window_as_it_is() -> None:
+    """K is 0 and W_max is cwnd: the convex part of the curve, W_max + C * t**3."""
+    cc = over()
     assert cc.ssthresh == cc.cwnd == 16 * MSS
     for n in range(1, 101):  # 10 s: 0.4 * 10**3 segments
         cc.on_ack(ack(cc.cwnd, 100 * MILLISECOND, 2000, 2000, now=n * 100 * MILLISECOND))
     assert cc.cwnd == pytest.approx(416 * MSS, rel=0.04)
+
+
+@pytest.mark.rfc("9438", "4.10")
+def test_the_first_stage_begins_as_slow_start_ends() -> None:
+    cc = over()
+    cc.on_ack(ack(cc.cwnd, 100 * MILLISECOND, 2000, 2000, now=2000 * MILLISECOND))
+    assert cc.cwnd == pytest.approx((16 + 0.4 * 2.1**3) * MSS, abs=1)

@@ -315,11 +315,13 @@ def test_losses_of_the_base_itself_have_it_confirmed_again() -> None:
 def test_after_an_outage_the_base_is_tried_at_once_again() -> None:
     """Nothing got through, so what failed was not too large."""
     there = toy(0)
-    there.run(60 * SECOND)
+    there.run(28 * SECOND)
     assert (there.path.size, there.path.state, there.resting) == (MINIMUM, PathState.ERROR, True)
     there.mtu = ETHERNET
+    there.probes.clear()
     there.run(SECOND)
     assert (there.path.size, there.path.state) == (ETHERNET, PathState.SEARCH_COMPLETE)
+    assert [size for _, size in there.probes][:2] == [BASE, 1280 - 20]
 
 
 def test_without_data_an_outage_is_over_when_the_smallest_probe_arrives() -> None:

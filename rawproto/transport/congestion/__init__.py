@@ -1,6 +1,7 @@
 """Congestion control: how much may be in flight. One class a file, behind one interface and a registry."""
 
 from rawproto.transport.congestion.base import AckSample, CongestionControl, RateSample
+from rawproto.transport.congestion.bbr import Bbr
 from rawproto.transport.congestion.cubic import Cubic, CubicClassic
 from rawproto.transport.congestion.registry import create, names, register
 from rawproto.transport.congestion.reno import Reno
@@ -8,5 +9,8 @@ from rawproto.transport.congestion.unlimited import Unlimited
 
 __all__ = ["AckSample", "CongestionControl", "RateSample", "create", "names", "register"]
 
-for kind in (Unlimited, Reno, Cubic, CubicClassic):
-    register(kind.name, kind)
+register("none", Unlimited)
+register("reno", Reno)
+register("cubic", Cubic)
+register("cubic-classic", CubicClassic)
+register("bbr", Bbr)

@@ -37,7 +37,7 @@ class Acks(StrEnum):
     STOPPING = "of the probe, which is over"
 
 
-PROBING = frozenset({State.STARTUP, State.REFILL, State.UP})
+PROBING = (State.STARTUP, State.REFILL, State.UP)
 """§5.3.3.9: IsProbingBW."""
 
 STARTUP_LOSS_RANGES = 6
@@ -109,7 +109,8 @@ class Bbr(BbrControl):
         if ack.limited:
             self._limited_round = model.round_count
         model.update_max_bw(rate, limited)
-        model.adapt_lower_bounds(self.state in PROBING, self._known_good_cwnd())
+        if model.loss_round_start:
+            model.adapt_lower_bounds(self.state in PROBING, self._known_good_cwnd())
         model.update_ack_aggregation(ack, self.cwnd)
         model.check_full_bw(rate, limited)
         self._check_startup_done(ack, rate)
@@ -132,8 +133,7 @@ class Bbr(BbrControl):
 
     def on_timeout(self, now: int, in_flight: int, *, again: bool) -> None:
         """All that was in flight is taken for lost: 'a value that will allow 1 C.SMSS to be transmitted' (§5.6.4.4)."""
-        if not again:
-            self._save_state()
+        self._save_state()  # an expiry again changes nothing of it: no bound moves without an acknowledgement
         self._recovering = True
         self.model.note_loss()
         self.cwnd = self.mss

@@ -39,7 +39,7 @@ GAINS = {
 }
 """§5.6.1, the table: pacing gain and cwnd gain."""
 
-PROBE_BW = frozenset({State.DOWN, State.CRUISE, State.REFILL, State.UP})
+PROBE_BW = (State.DOWN, State.CRUISE, State.REFILL, State.UP)
 PACING_MARGIN = 1
 """§5.6.2: 'to pace at 1% below the bw, on average'."""
 

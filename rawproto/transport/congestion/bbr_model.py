@@ -201,12 +201,10 @@ class PathModel:
         self.is_loss_in_round = True
 
     def adapt_lower_bounds(self, probing: bool, cwnd: int) -> None:
-        """Once a round trip with losses, come down towards what was delivered in it (§5.5.10.3).
+        """At the end of a round trip with losses, come down towards what was delivered in it (§5.5.10.3).
 
         Not while `probing`: then losses are the answer that was asked for. `cwnd` is the volume to come down from.
         """
-        if not self.loss_round_start:
-            return
         if self.is_loss_in_round and not probing:
             bw = self.max_bw if self.bw_shortterm == INFINITE else self.bw_shortterm
             inflight = cwnd if self.inflight_shortterm == INFINITE else self.inflight_shortterm

@@ -6,13 +6,13 @@ octets, so that nothing is lost however small an acknowledgement is.
 
 Two things are read as they are meant for acknowledgements that stand for many segments. §4.4 and §4.5 add
 (target - cwnd) / cwnd 'for each received new ACK', which supposes one for each segment: here it is for each segment
-acknowledged, so that cwnd is at `target` after a round trip however many acknowledgements that has. And slow
-start has no limit for one acknowledgement (reno.py says why).
+acknowledged, or the window would grow the more slowly the larger the bursts are. And slow start has no limit for one
+acknowledgement (reno.py says why).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rawproto.transport.congestion.base import AckSample
@@ -71,7 +71,7 @@ class Cubic(Reno):
         """Grow the window along the curve, or as Reno would where that is faster."""
         # §4.2: 't ... MUST NOT include periods during which cwnd has not been updated due to application-limited
         # behavior'.
-        if not (ack.limited or ack.in_recovery):
+        if not ack.limited:
             self._unused += ack.now - self._seen
         self._seen = ack.now
         super().on_ack(ack)
@@ -135,7 +135,8 @@ class Cubic(Reno):
         """See whether the first slow start is over, without a loss (§4.10)."""
         if delay.on_ack(ack.rtt, ack.snd_una, ack.snd_nxt):
             self.ssthresh = self.cwnd  # RFC 9406 §4.2: 'setting the ssthresh to the current cwnd'
-            self._curve = _Curve(0, self.cwnd)
+            # W_max and cwnd_prior are 0 still: the one becomes cwnd, and above the other alpha_cubic is 1, as it
+            # would be with §4.10's 'cwnd_prior = cwnd'.
             self._begin_stage(ack.now)
 
     def _begin_stage(self, now: int) -> int:
@@ -179,7 +180,7 @@ class Cubic(Reno):
 
     def _save(self) -> None:
         super()._save()
-        self._curve_before = replace(self._curve)
+        self._curve_before = self._curve
 
 
 class CubicClassic(Cubic):
