@@ -6,6 +6,7 @@ calls, their arguments and their exceptions are those of the standard library's 
 
 from __future__ import annotations
 
+import builtins
 import errno
 import os
 import socket as stdlib
@@ -43,7 +44,10 @@ class BaseSocket(ABC):
     """A socket, made by `Host.socket`. Addresses are `(host, port)`; timeouts are in seconds, as in `socket`."""
 
     type: ClassVar[stdlib.SocketKind]
-    _options: ClassVar[Mapping[Key, Option]]
+    _options: ClassVar[Mapping[Key, Option]] = {
+        (stdlib.SOL_SOCKET, stdlib.SO_TYPE): Option("SO_TYPE", lambda each: int(each.type)),
+        (stdlib.SOL_SOCKET, stdlib.SO_ERROR): Option("SO_ERROR", lambda each: each._take_error()),
+    }
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -166,7 +170,6 @@ class BaseSocket(ABC):
             if self._closed:
                 return
             self._closed = True
-            self._host.bound.discard(self._port)
             if self._driver.failure is None:
                 self._end()
 
@@ -174,7 +177,7 @@ class BaseSocket(ABC):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: builtins.type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
 
@@ -215,7 +218,7 @@ class BaseSocket(ABC):
         with self._driver.call():
             self._check_open()
             value = option.read(self)
-        return as_bytes(option, value, buflen) if buflen else as_value(option, value)
+        return as_bytes(option, value, buflen)
 
     # -- what a kind of socket does in its own way ---------------------------------------------------------------------
 
@@ -230,6 +233,10 @@ class BaseSocket(ABC):
     @abstractmethod
     def _receive(self, limit: int, patience: int | None) -> Received:
         """Wait for data and take it."""
+
+    @abstractmethod
+    def _take_error(self) -> int:
+        """The errno of what has gone wrong and was not told yet, once; 0 if nothing has (SO_ERROR)."""
 
     @abstractmethod
     def _shut_writing(self, now: int) -> None:

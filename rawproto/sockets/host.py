@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import errno
+import socket as stdlib
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from random import Random, SystemRandom
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self, overload
 
 from rawproto.capture.journal import JournalWriter
-from rawproto.errors import ProtocolError
+from rawproto.errors import LinkError, ProtocolError
 from rawproto.link.base import Link
 from rawproto.link.carrier import DatagramCarrier, IpCarrier
 from rawproto.link.chance import derive_rng
 from rawproto.link.tap import RecordingLink
+from rawproto.sockets.base import BaseSocket
+from rawproto.sockets.datagram_socket import DatagramSocket
 from rawproto.sockets.driver import Clock, Driver, wall_clock
 from rawproto.sockets.reach import ForgivingLink
+from rawproto.sockets.record_socket import RecordSocket
 from rawproto.sockets.socket import Socket
 from rawproto.transport.config import Config
 from rawproto.transport.endpoint import EPHEMERAL_PORTS, Endpoint
@@ -28,6 +33,12 @@ from rawproto.wire.frame import Frame, LinkType
 __all__ = ["Host"]
 
 
+KINDS: dict[int, type[Socket | RecordSocket | DatagramSocket]] = {
+    kind.type: kind for kind in (Socket, RecordSocket, DatagramSocket)
+}
+"""The sockets, by their type."""
+
+
 class Sink(Protocol):
     """Where a recording goes: any capture writer."""
 
@@ -36,7 +47,7 @@ class Sink(Protocol):
 
 
 class Host:
-    """One address on one link, with RDT sockets. Closing it closes the link.
+    """One address on one link, with RDT sockets for streams, records and datagrams. Closing it closes the link.
 
     `address` is an IP address for links that carry frames or packets, and what the link calls itself for those that
     carry datagrams (the default). `mac` is for Ethernet links without an address of their own, or to take another one
@@ -76,30 +87,67 @@ class Host:
         self.carrier = carrier
         self.stack = Stack(carrier, endpoint, journal)
         self.bound: set[int] = set()
-        """Ports that sockets have taken by `bind` or `listen`."""
+        """Ports that sockets of streams have taken by `bind` or `listen`; datagrams have ports of their own."""
         self.driver = Driver(self.stack, clock)
 
-    def socket(self) -> Socket:
-        """A new stream socket."""
-        return Socket(self)
+    @overload
+    def socket(self, type: Literal[stdlib.SocketKind.SOCK_STREAM] = ...) -> Socket: ...
 
-    def port_in_use(self, port: int) -> bool:
-        """Tell whether a socket or a connection has `port`. The driver's lock must be held."""
-        return port in self.bound or self.stack.endpoint.port_in_use(port)
+    @overload
+    def socket(self, type: Literal[stdlib.SocketKind.SOCK_SEQPACKET]) -> RecordSocket: ...
+
+    @overload
+    def socket(self, type: Literal[stdlib.SocketKind.SOCK_DGRAM]) -> DatagramSocket: ...
+
+    @overload
+    def socket(self, type: int) -> BaseSocket: ...
+
+    def socket(self, type: int = stdlib.SOCK_STREAM) -> BaseSocket:  # noqa: A002 - as in socket.socket
+        """A new socket: SOCK_STREAM for a stream of bytes, SOCK_SEQPACKET for one of records, SOCK_DGRAM for datagrams.
+
+        With SOCK_NONBLOCK it does not wait. Raises OSError (ESOCKTNOSUPPORT) for another type.
+        """
+        kind = KINDS.get(type & ~(stdlib.SOCK_NONBLOCK | stdlib.SOCK_CLOEXEC))
+        if kind is None:
+            known = ", ".join(each.type.name for each in KINDS.values())
+            raise OSError(errno.ESOCKTNOSUPPORT, f"there are no sockets of type {type}; there are: {known}")
+        made = kind(self)
+        made.setblocking(not type & stdlib.SOCK_NONBLOCK)
+        return made
+
+    def port_in_use(self, port: int, *, reuse: bool = False) -> bool:
+        """Tell whether a socket, or a connection unless `reuse`, has `port`. The driver's lock must be held."""
+        if port in self.bound:
+            return True
+        return port in self.stack.endpoint.listeners if reuse else self.stack.endpoint.port_in_use(port)
 
     def free_port(self, peer: str = "", peer_port: int = 0) -> int:
         """A port that is free: for a connection to `peer_port` of `peer`, or without those for a socket of its own.
 
         Raises OSError (EADDRINUSE) if there is none. The driver's lock must be held.
         """
+        return self._free_port(
+            lambda port: port not in self.bound and bool(peer or not self.port_in_use(port)), peer, peer_port
+        )
+
+    def free_datagram_port(self) -> int:
+        """A datagram port that is free. Raises OSError (EADDRINUSE) if there is none. The driver must be locked."""
+        return self._free_port(lambda port: port not in self.stack.endpoint.datagrams.ports)
+
+    def _free_port(self, free: Callable[[int], bool], peer: str = "", peer_port: int = 0) -> int:
         for _ in EPHEMERAL_PORTS:
             try:
                 port = self.stack.endpoint.free_port(peer, peer_port)
             except ProtocolError:
                 break
-            if port not in self.bound and (peer or not self.port_in_use(port)):
+            if free(port):
                 return port
         raise OSError(errno.EADDRINUSE, f"all ephemeral ports of {self.address} are in use; close some sockets")
+
+    def take_refusal(self) -> LinkError | None:
+        """What the link last refused because of where it was to go, once. The driver's lock must be held."""
+        refusal, self.reach.refusal = self.reach.refusal, None
+        return refusal
 
     def discarded(self) -> Counter[str]:
         """Datagrams that reached no connection, by reason."""

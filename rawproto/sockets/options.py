@@ -1,9 +1,10 @@
 """The options of `setsockopt` and `getsockopt`, as socket(7) and tcp(7) have them: one table, a row for each.
 
-| level | options |
-|---|---|
-| SOL_SOCKET | SO_KEEPALIVE, SO_LINGER, SO_REUSEADDR; to be read SO_TYPE, SO_ERROR, SO_ACCEPTCONN, SO_RCVBUF, SO_SNDBUF |
-| IPPROTO_TCP | TCP_NODELAY, TCP_QUICKACK, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT (seconds), TCP_USER_TIMEOUT (ms), TCP_CONGESTION; to be read TCP_MAXSEG |
+    SOL_SOCKET      SO_KEEPALIVE, SO_LINGER, SO_REUSEADDR
+        to be read  SO_TYPE, SO_ERROR, SO_ACCEPTCONN, SO_RCVBUF, SO_SNDBUF
+    IPPROTO_TCP     TCP_NODELAY, TCP_QUICKACK, TCP_KEEPIDLE and TCP_KEEPINTVL (s), TCP_KEEPCNT, TCP_USER_TIMEOUT (ms),
+                    TCP_CONGESTION
+        to be read  TCP_MAXSEG
 
 Most are settings of a connection (rawproto.transport.connection.OPTIONS) under the names and in the units of the
 kernel. What is set before `connect` or `listen` holds for the connection that comes; those that a listener accepts
@@ -108,10 +109,10 @@ def find(options: Mapping[Key, Option], level: int, number: int) -> Option:
 
 
 def as_value(option: Option, given: int | bytes | bytearray | memoryview) -> Value:
-    """What a caller gave, or wants, as the option's own type. Raises OSError (EINVAL) if it can't be."""
+    """What a caller gave as the option's own type. Raises OSError (EINVAL), OverflowError if it can't be."""
     if option.text:
         if isinstance(given, int):
-            raise OSError(errno.EINVAL, f"the value of {option.name} is bytes, not {given!r}; give them, or a buflen")
+            raise OSError(errno.EINVAL, f"the value of {option.name} is bytes, not {given!r}")
         return bytes(given)
     if isinstance(given, int):
         if not -_LARGEST_INT <= given <= _LARGEST_INT:
@@ -122,11 +123,18 @@ def as_value(option: Option, given: int | bytes | bytearray | memoryview) -> Val
     return int(_INT.unpack_from(given)[0])
 
 
-def as_bytes(option: Option, value: Value, buflen: int) -> bytes:
-    """`value` as the kernel puts it into a buffer of `buflen` bytes. Raises OSError (EINVAL) for no such buffer."""
-    if not 0 < buflen <= 1024:
+def as_bytes(option: Option, value: Value, buflen: int) -> Value:
+    """`value` as it goes into a buffer of `buflen` bytes; as it is if that is 0 and the value an int.
+
+    Raises OSError (EINVAL) for a buffer that can't be.
+    """
+    if not 0 <= buflen <= 1024:
         raise OSError(errno.EINVAL, f"buflen is {buflen}; it must be 0 to 1024")
-    return (_INT.pack(value) if isinstance(value, int) else value)[:buflen]
+    if isinstance(value, int):
+        return _INT.pack(value)[:buflen] if buflen else value
+    if not buflen:
+        raise OSError(errno.EINVAL, f"the value of {option.name} is bytes; give a buflen")
+    return value[:buflen]
 
 
 def _name(level: int, number: int) -> str:

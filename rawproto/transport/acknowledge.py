@@ -17,7 +17,7 @@ EVERY = 2
 class Acknowledger:
     """Knows why an acknowledgement is due, or until when it may wait."""
 
-    __slots__ = ("config", "_waiting", "deadline", "delayed", "reason")
+    __slots__ = ("_waiting", "config", "deadline", "delayed", "reason")
 
     def __init__(self, config: Config) -> None:
         self.config = config

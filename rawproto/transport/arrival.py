@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rawproto.transport import closing
+from rawproto.transport.feedback import take_ack, take_window
 from rawproto.transport.segment import ACK, EOR, FIN, RST, SYN, Segment
 from rawproto.transport.state import RECEIVING, Event, State
 
@@ -123,8 +124,8 @@ def _acceptable(connection: Connection, ack: int) -> bool:
 def _take_ack(connection: Connection, segment: Segment, now: int) -> str:
     """Pass an acknowledgement to the sending half; says so if it was the last one that was waited for."""
     sender = connection.sender
-    sender.on_ack(segment, now)
-    sender.on_window(segment, now)
+    take_ack(sender, segment, now)
+    take_window(sender, segment, now)
     if sender.fin is not None and sender.snd_una > sender.fin:
         return closing.on_fin_acked(connection, now)
     return ""

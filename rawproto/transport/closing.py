@@ -57,4 +57,3 @@ def refuse(connection: Connection, cause: str, text: str, now: int) -> None:
     """End the connection and tell the peer so."""
     connection.reset = connection.segment(RST | ACK, connection.sender.snd_nxt, now)
     connection.finish(Event.ABORT, cause, text, now)
-

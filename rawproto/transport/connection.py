@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import Any
 
 from rawproto.errors import ConfigError, ProtocolError
-from rawproto.transport import arrival, closing, handshake
+from rawproto.transport import arrival, closing, handshake, timers
 from rawproto.transport.acknowledge import Acknowledger
 from rawproto.transport.challenge import ChallengeLimit
 from rawproto.transport.codec import MAX_PACKET_NUMBER, RdtCodec
@@ -40,7 +40,8 @@ from rawproto.transport.trace import Ended, StateChanged, TimerFired, Trace
 __all__ = ["OPTIONS", "Connection", "End"]
 
 OPTIONS = (
-    "nagle", "delayed_ack", "keep_alive", "keep_alive_idle", "keep_alive_interval", "keep_alive_count", "user_timeout"
+    "nagle", "delayed_ack", "keep_alive", "keep_alive_idle", "keep_alive_interval", "keep_alive_count", "user_timeout",
+    "congestion_control",
 )  # fmt: skip
 
 
@@ -172,17 +173,17 @@ class Connection:
     def recv(self, limit: int, now: int) -> bytes:
         """Give up to `limit` bytes in order; b"" when there are none (yet, or because of the end)."""
         data = self.receiver.read(limit)
-        self._after_reading(data)
+        self._after_reading(len(data))
         return data
 
     def recv_record(self, limit: int, now: int) -> tuple[bytes, int]:
         """Give the next record, cut to `limit` bytes, and its full length; (b"", -1) when none is complete."""
         data, length = self.receiver.read_record(limit)
-        self._after_reading(data)
+        self._after_reading(length)
         return data, length
 
-    def _after_reading(self, data: bytes) -> None:
-        if data and self.state in RECEIVING and self.receiver.update_due(self.mss):
+    def _after_reading(self, length: int) -> None:
+        if length > 0 and self.state in RECEIVING and self.receiver.update_due(self.mss):
             self.acks.at_once(self.acks.reason or "window update")
             self._touch()
 
@@ -219,11 +220,11 @@ class Connection:
             self.reset = self.segment(RST | ACK, self.sender.snd_nxt, now)
         self.finish(Event.ABORT, "aborted", "the connection was aborted by this side", now)
 
-    def set_option(self, name: str, value: bool | int, now: int) -> None:
+    def set_option(self, name: str, value: bool | int | str, now: int) -> None:
         """Change one setting of this connection: "nagle", "delayed_ack" or "keep_alive" (RFC 9293, MUST-17, MUST-24).
 
-        Others are "keep_alive_idle", "keep_alive_interval", "keep_alive_count" and "user_timeout" (MUST-21). Raises
-        ConfigError for another name and for a value that can't be.
+        Others are "keep_alive_idle", "keep_alive_interval", "keep_alive_count", "user_timeout" (MUST-21) and
+        "congestion_control", which begins anew. Raises ConfigError for another name and for a value that can't be.
         """
         if name not in OPTIONS:
             raise ConfigError(f"{name!r} can't be changed while a connection lives; these can: {', '.join(OPTIONS)}")
@@ -231,6 +232,8 @@ class Connection:
         config = replace(self.config, **changes)
         self.config = self.sender.config = self.acks.config = config
         self.sender.nagle.enabled = config.nagle
+        if name == "congestion_control":
+            self.sender.restart_congestion()
         self.keep_alive = KeepAlive(
             config.keep_alive, config.keep_alive_idle, config.keep_alive_interval, config.keep_alive_count
         )
@@ -330,9 +333,13 @@ class Connection:
         if self.end is not None:
             return None
         deadlines = (
-            self.sender.next_timeout(), self.acks.deadline, self.deadline, self._give_up_at(), self.cookie.deadline,
+            timers.next_timeout(self.sender),
+            self.acks.deadline,
+            self.deadline,
+            self._give_up_at(),
+            self.cookie.deadline,
             self._idle_deadline(),
-        )  # fmt: skip
+        )
         return min((at for at in deadlines if at is not None), default=None)
 
     def _idle_deadline(self) -> int | None:
@@ -344,7 +351,7 @@ class Connection:
         return self.sender.silent_since() is not None or not self.established or self.state is State.TIME_WAIT
 
     def _give_up_at(self) -> int | None:
-        if self.state in SYNCHRONIZING:
+        if self.state in SYNCHRONIZING or self.cookie.data:  # of our word the listener has nothing yet
             return self._opened_ns + self.config.connect_timeout
         since = self.sender.silent_since()
         return None if since is None else since + self.config.user_timeout
@@ -367,7 +374,7 @@ class Connection:
             self._fired("cookie", 0, now)
             self.acks.at_once("cookie once more")
         self._handle_idle(now)
-        self.sender.handle_timeout(now)
+        timers.handle_timeout(self.sender, now)
         self._touch()
 
     def _handle_idle(self, now: int) -> None:
@@ -383,7 +390,7 @@ class Connection:
 
     def _give_up(self, now: int) -> None:
         synchronizing = self.state in SYNCHRONIZING
-        if synchronizing:
+        if synchronizing or self.cookie.data:
             text = f"the peer did not answer for {self.config.connect_timeout / 1e9:g} s"
         elif self.sender.silent_since() is None:
             text = f"the idle peer answered none of {self.config.keep_alive_count} keep-alive probes"

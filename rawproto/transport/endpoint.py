@@ -205,9 +205,7 @@ class Endpoint:
         if old is not None:  # RFC 9293 §3.10.7.4: the new one must begin behind what the old one has used
             iss = max(iss, old.sender.snd_nxt + 1)
         if self.config.cookies and self.config.handshake:
-            reply = answer_statelessly(
-                listener, segment, peer, iss, self._jar, self.config, self.codec, self.mss, now
-            )
+            reply = answer_statelessly(listener, segment, peer, iss, self._jar, self.config, self.codec, self.mss, now)
             if reply is None:
                 self._discard("answer too large", len(segment.payload), segment.count)
                 return
@@ -324,8 +322,9 @@ class Endpoint:
     def poll_transmit(self, now: int) -> list[Batch]:
         """Give datagrams to send now, with the peer each batch goes to.
 
-        One segment of each connection that has any, so that a long burst of one neither delays the others nor what
-        the peers answer meanwhile; `pending` says whether there is more. Unreliable datagrams wait for no stream.
+        A full segment's worth of each connection that has any, so that a long burst of one neither delays the others
+        nor what the peers answer meanwhile; `pending` says whether there is more. Unreliable datagrams wait for no
+        stream.
         """
         batches: list[Batch] = []
         for queue in (self._replies, self.datagrams.outbox):
@@ -334,15 +333,22 @@ class Endpoint:
                 batches.append((peer, self.codec.encode(segment, self.mss), False))
         dirty, self._dirty = self._dirty, {}
         for connection in dirty:
-            sending = connection.poll_transmit(now)
-            if sending is not None:
-                batches.append((connection.peer, self.codec.encode(sending, connection.mss), sending.ect))
-                self._dirty[connection] = None
-                continue
-            if connection.end is not None:
-                self._remove(connection)
-            self._note_deadline(connection)
+            self._poll(connection, batches, now)
         return batches
+
+    def _poll(self, connection: Connection, batches: list[Batch], now: int) -> None:
+        """Take from `connection` as much as one full segment holds; more of it waits for the next call."""
+        budget = self.config.segment_size
+        while budget > 0:
+            segment = connection.poll_transmit(now)
+            if segment is None:
+                if connection.end is not None:
+                    self._remove(connection)
+                self._note_deadline(connection)
+                return
+            batches.append((connection.peer, self.codec.encode(segment, connection.mss), segment.ect))
+            budget -= len(segment.payload)
+        self._dirty[connection] = None
 
     # -- bookkeeping ---------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rawproto.transport.feedback import take_ack, take_window
 from rawproto.transport.segment import ACK, RST, SYN, Segment
 from rawproto.transport.state import Event, State
 
@@ -66,6 +67,26 @@ def syn(connection: Connection, now: int) -> Segment:
 
 def receive_in_syn_sent(connection: Connection, segment: Segment, now: int) -> str:
     """RFC 9293 §3.10.7.3."""
+    unfit = _unfit(connection, segment, now)
+    if unfit:
+        return unfit
+    sender = connection.sender
+    take_syn(connection, segment, now)
+    if not segment.flags & ACK:
+        connection.advance(Event.SYN, now)
+        sender.resend_all("handshake: simultaneous open")  # our SYN, now with an acknowledgement
+        return "simultaneous open (RFC 9293 §3.10.7.3, fourth)"
+    connection.advance(Event.SYN_ACK, now)
+    take_ack(sender, segment, now)
+    take_window(sender, segment, now)
+    connection.cookie.hold(segment.cookie, now, sender.rtt.rto)
+    connection.acks.at_once("ACK of SYN")
+    connection.on_established(now)
+    return "handshake complete (RFC 9293 §3.10.7.3, fourth)"
+
+
+def _unfit(connection: Connection, segment: Segment, now: int) -> str:
+    """Why a segment does not answer our SYN; "" if it does."""
     flags, sender = segment.flags, connection.sender
     if flags & ACK and not sender.iss < segment.ack <= sender.snd_nxt:
         if not flags & RST:
@@ -76,23 +97,12 @@ def receive_in_syn_sent(connection: Connection, segment: Segment, now: int) -> s
             return "discarded: reset without acknowledgement (RFC 9293 §3.10.7.3, second)"
         connection.finish(Event.RESET, "refused", "the peer refused the connection: nobody listens there", now)
         return "reset: connection refused (RFC 9293 §3.10.7.3, second)"
-    if not flags & SYN:
-        return "discarded: no SYN (RFC 9293 §3.10.7.3, fifth)"
-    if connection.records is not (segment.record is not None):
+    if flags & SYN and connection.records is not (segment.record is not None):
+        if flags & ACK:
+            connection.reset = Segment(connection.local_port, connection.peer_port, RST, segment.ack)
         connection.finish(Event.RESET, "refused", "the peer has the other kind of stream there", now)
         return "refused: one side has records, the other has not (docs/rdt.md §5.3)"
-    take_syn(connection, segment, now)
-    if not flags & ACK:
-        connection.advance(Event.SYN, now)
-        sender.resend_all("handshake: simultaneous open")  # our SYN, now with an acknowledgement
-        return "simultaneous open (RFC 9293 §3.10.7.3, fourth)"
-    connection.advance(Event.SYN_ACK, now)
-    sender.on_ack(segment, now)
-    sender.on_window(segment, now)
-    connection.cookie.hold(segment.cookie, now, sender.rtt.rto)
-    connection.acks.at_once("ACK of SYN")
-    connection.on_established(now)
-    return "handshake complete (RFC 9293 §3.10.7.3, fourth)"
+    return "" if flags & SYN else "discarded: no SYN (RFC 9293 §3.10.7.3, fifth)"
 
 
 def take_syn(connection: Connection, segment: Segment, now: int) -> None:

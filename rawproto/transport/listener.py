@@ -1,7 +1,8 @@
 """A listener: what takes connections on a port, and what it answers to those who have proved nothing yet.
 
-With cookies it keeps nothing of a SYN (RFC 4987 §3.6): its answer holds, sealed, all that it would have to remember, and
-has at most three times the bytes of what it answers (RFC 9000 §8.1). The connection is made when the cookie comes back.
+With cookies it keeps nothing of a SYN (RFC 4987 §3.6): its answer holds, sealed, all that it would have to remember,
+and has at most three times the bytes of what it answers (RFC 9000 §8.1). The connection is made when the cookie comes
+back.
 """
 
 from __future__ import annotations
@@ -41,9 +42,16 @@ class Listener:
 
 
 def answer_statelessly(
-    listener: Listener, segment: Segment, peer: str, iss: int, jar: CookieJar, config: Config, codec: RdtCodec, mss: int,
+    listener: Listener,
+    segment: Segment,
+    peer: str,
+    iss: int,
+    jar: CookieJar,
+    config: Config,
+    codec: RdtCodec,
+    mss: int,
     now: int,
-) -> Segment | None:  # fmt: skip
+) -> Segment | None:
     """The answer to a SYN, with a cookie; None if it would be too large for what it answers."""
     ecn = config.ecn and segment.flags & (ECE | CWR) == ECE | CWR
     baked = Baked(segment.seq, mss if segment.mss is None else segment.mss, segment.record, ecn)

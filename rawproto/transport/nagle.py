@@ -13,7 +13,7 @@ __all__ = ["Nagle"]
 class Nagle:
     """Remembers where the last small segment ended."""
 
-    __slots__ = ("enabled", "_small_end")
+    __slots__ = ("_small_end", "enabled")
 
     def __init__(self, *, enabled: bool) -> None:
         self.enabled = enabled

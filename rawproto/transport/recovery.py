@@ -56,8 +56,8 @@ class Recovery:
     ) -> bool:  # fmt: skip
         """Begin an episode for a loss or a mark, unless one is going on; tell whether it did.
 
-        `flight` is what was in flight before the loss was found: RFC 9937's RecoverFS. A loss found while only marks were answered is
-        repaired in the same episode, without a second reduction.
+        `flight` is what was in flight before the loss was found: RFC 9937's RecoverFS. A loss found while only marks
+        were answered is repaired in the same episode, without a second reduction.
         """
         if self.phase is not Phase.OPEN:
             if self.phase is Phase.REDUCING and phase is Phase.FAST:

@@ -142,7 +142,7 @@ class Stack:
             self._transmit(now)
         return record
 
-    def set_option(self, connection: Connection, name: str, value: bool | int, now: int) -> None:
+    def set_option(self, connection: Connection, name: str, value: bool | int | str, now: int) -> None:
         """As Connection.set_option."""
         now = self._call(now, "set_option", connection=connection.identity, option=name, value=value)
         connection.set_option(name, value, now)

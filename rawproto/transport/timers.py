@@ -1,0 +1,86 @@
+"""The timers of the sending half, and what each does when it runs out (RFC 6298 §5, RFC 8985 §6.3 and §7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rawproto.transport.config import MILLISECOND
+from rawproto.transport.feedback import find_losses
+
+if TYPE_CHECKING:
+    from rawproto.transport.sender import Sender
+
+__all__ = ["handle_timeout", "next_timeout"]
+
+
+def next_timeout(sender: Sender) -> int | None:
+    """The earliest of all timers of this half."""
+    # RFC 8899 §5.1.1: 'a sender ... MAY' let the search rest while there is nothing to send.
+    path = sender.path.next_timeout() if sender.scoreboard or sender.unsent else None
+    deadlines = (
+        sender.rto_deadline,
+        sender.pacing_deadline,
+        sender.rack.deadline,
+        sender.tail.deadline,
+        sender.persist.deadline,
+        path,
+    )
+    return min((at for at in deadlines if at is not None), default=None)
+
+
+def handle_timeout(sender: Sender, now: int) -> None:
+    """Do what is due at `now`."""
+    if sender.rack.deadline is not None and now >= sender.rack.deadline:
+        sender.fired("reordering", sender.rack.rtt, now)
+        if find_losses(sender, now, sender.scoreboard.in_flight):
+            sender.recovery.on_ack(sender.congestion, sender.snd_una, 0, sender.scoreboard.in_flight, now, safe=False)
+    if sender.rto_deadline is not None and now >= sender.rto_deadline:
+        sender.fired("rto", sender.rtt.rto, now)
+        _on_rto(sender, now)
+    if sender.tail.deadline is not None and now >= sender.tail.deadline:
+        sender.fired("tail loss probe", 2 * sender.rtt.srtt, now)
+        sender.tail.fire()
+    if sender.persist.deadline is not None and now >= sender.persist.deadline:
+        sender.fired("persist", sender.persist.interval(sender.rtt.rto), now)
+        sender.persist.fire(now, sender.rtt.rto)
+    due = sender.path.next_timeout()
+    if due is not None and now >= due and (sender.scoreboard or sender.unsent):
+        sender.path.loss_permille = _loss_permille(sender)
+        sender.fired("path MTU", 0, now)
+        if sender.path.handle_timeout(now):
+            sender.take_path("probes of this size vanish", now)
+
+
+def _on_rto(sender: Sender, now: int) -> None:
+    """RFC 6298 §5.4-§5.6, with all that is outstanding taken for lost."""
+    sender.timeouts += 1
+    flight = sender.scoreboard.in_flight
+    reason = f"RTO after {sender.rtt.rto // MILLISECOND} ms"
+    if sender.snd_una == sender.iss:
+        sender.congestion = sender.initial_congestion()
+    else:
+        outstanding = sender.scoreboard.outstanding()
+        sender.recovery.on_timeout(
+            sender.congestion, sender.snd_nxt, flight or sender.scoreboard.lost, now, again=sender.expired
+        )
+        for start, end in outstanding:
+            sender.recovery.mark(start, end)
+        sender.note_recovery(now, reason)
+        full = any(end - start >= sender.mss for start, end in outstanding)
+        sender.path.loss_permille = _loss_permille(sender)
+        if sender.path.on_retransmission_timeout(full, now):
+            sender.take_path("nothing of this size gets through", now)
+    sender.expired = True
+    if sender.config.backoff:
+        sender.rtt.back_off()
+    sender.rate.on_lost(flight)
+    sender.resend_all(reason)
+    sender.tail.forget()
+    sender.rack.deadline = None
+    sender.rto_deadline = now + sender.rtt.rto
+
+
+def _loss_permille(sender: Sender) -> int:
+    """What part of the octets sent was lost, once enough have arrived to tell."""
+    rate = sender.rate
+    return rate.lost * 1000 // (rate.lost + rate.delivered) if rate.delivered > 20 * sender.mss else 0
