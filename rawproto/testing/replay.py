@@ -26,6 +26,7 @@ from rawproto.link.carrier import DatagramCarrier, IpCarrier
 from rawproto.link.chance import derive_rng
 from rawproto.transport.config import Config
 from rawproto.transport.connection import Connection, End
+from rawproto.transport.datagram import DatagramPort
 from rawproto.transport.endpoint import Endpoint, Listener
 from rawproto.transport.stack import Stack
 from rawproto.transport.trace import Trace
@@ -71,6 +72,7 @@ class Replay:
         self.stack = build(self.recording.setup, self.link, self.journal, self.trace, changes)
         self.connections: dict[int, Connection] = {}
         self.listeners: dict[int, Listener] = {}
+        self.datagrams: dict[int, DatagramPort] = {}
         self.counts = Counts(0, 0, 0, 0)
 
     def run(self) -> None:
@@ -110,23 +112,54 @@ class Replay:
     def _perform(self, call: Call) -> None:
         stack, now, arguments = self.stack, call.time_ns, call.arguments
         if call.name == "listen":
-            self.listeners[arguments["port"]] = stack.listen(arguments["port"], arguments["backlog"], now)
+            listener = stack.listen(arguments["port"], arguments["backlog"], now, records=arguments["records"])
+            self.listeners[arguments["port"]] = listener
         elif call.name == "connect":
-            stack.connect(arguments["peer"], arguments["port"], now, arguments["local_port"])
+            peer, port, local_port = (arguments[key] for key in ("peer", "port", "local_port"))
+            stack.connect(peer, port, now, local_port, records=arguments["records"])
         elif call.name == "accept":
             stack.accept(self.listeners[arguments["port"]], now)
         elif call.name == "unlisten":
             stack.unlisten(self.listeners[arguments["port"]], now)
+        elif call.name.endswith(("_datagram", "_datagrams")):
+            self._perform_on_datagrams(call)
         else:
-            connection = self.connections[arguments["connection"]]
-            if call.name == "send":
-                stack.send(connection, arguments["data"], now)
-            elif call.name == "recv":
-                stack.recv(connection, arguments["limit"], now)
-            elif call.name in ("shutdown", "close", "abort"):
-                getattr(stack, call.name)(connection, now)
-            else:
-                raise CaptureError(f"{self.recording.path}: a call {call.name!r} at {now} ns is not known")
+            self._perform_on_connection(call)
+
+    def _perform_on_connection(self, call: Call) -> None:
+        stack, now, arguments = self.stack, call.time_ns, call.arguments
+        connection = self.connections[arguments["connection"]]
+        if call.name == "send":
+            stack.send(connection, arguments["data"], now)
+        elif call.name in ("recv", "recv_record"):
+            getattr(stack, call.name)(connection, arguments["limit"], now)
+        elif call.name == "set_option":
+            stack.set_option(connection, arguments["option"], arguments["value"], now)
+        elif call.name in ("shutdown", "close", "abort"):
+            getattr(stack, call.name)(connection, now)
+        else:
+            self._refuse(call)
+
+    def _perform_on_datagrams(self, call: Call) -> None:
+        stack, now, arguments = self.stack, call.time_ns, call.arguments
+        if call.name == "open_datagrams":
+            self.datagrams[arguments["port"]] = stack.open_datagrams(arguments["port"], now)
+            return
+        port = self.datagrams[arguments["port"]]
+        if call.name == "send_datagram":
+            stack.send_datagram(port, arguments["peer"], arguments["peer_port"], arguments["data"], now)
+        elif call.name == "recv_datagram":
+            stack.recv_datagram(port, now)
+        elif call.name == "connect_datagrams":
+            remote = (arguments["peer"], arguments["peer_port"]) if arguments["peer_port"] else None
+            stack.connect_datagrams(port, remote, now)
+        elif call.name == "close_datagrams":
+            stack.close_datagrams(port, now)
+        else:
+            self._refuse(call)
+
+    def _refuse(self, call: Call) -> None:
+        raise CaptureError(f"{self.recording.path}: a call {call.name!r} at {call.time_ns} ns is not known")
 
     def _compare(self, step: Step) -> None:
         recorded = [(call.name, call.arguments.get("deadline")) for call in step.calls if call.name in OWN_CALLS]

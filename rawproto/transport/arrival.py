@@ -44,7 +44,7 @@ def check_sequence(connection: Connection, segment: Segment, now: int) -> str:
         closing.wait(connection, now)
     if connection.state is State.SYN_RECEIVED and segment.flags & (SYN | ACK) == SYN and seq == receiver.irs:
         connection.sender.resend_all("handshake: the peer has not seen our SYN")
-        return "repeated SYN: answered once more"
+        return "repeated SYN: answered once more (docs/rdt.md §6.3, phase 1)"
     return _outside(connection, segment, now)
 
 
@@ -110,6 +110,7 @@ def process_ack(connection: Connection, segment: Segment, now: int) -> str:
         connection.challenge("challenge ACK", now)
         return "challenged: acknowledges what was not sent, or is far too old (RFC 5961 §5.2)"
     connection.cookie.proved()
+    sender.reserved = 0
     return _take_ack(connection, segment, now)
 
 
@@ -135,7 +136,7 @@ def process_payload(connection: Connection, segment: Segment, now: int) -> str:
     """Seventh."""
     payload = segment.payload
     if not payload:
-        return "" if segment.flags & FIN else "acknowledgement"
+        return "" if segment.flags & FIN else "acknowledgement (RFC 9293 §3.10.7.4, fifth)"
     if connection.state not in RECEIVING:
         return "discarded: data after the peer's FIN (RFC 9293 §3.10.7.4, seventh)"
     receiver = connection.receiver
@@ -183,12 +184,12 @@ def process_fin(connection: Connection, segment: Segment, now: int) -> str:
     receiver, acks = connection.receiver, connection.acks
     if receiver.at_end:
         acks.at_once("ACK of a repeated FIN")
-        return "FIN once more: acknowledged"
+        return "FIN once more: acknowledged (RFC 9293 §3.10.7.4, eighth)"
     complete = receiver.accept_fin(segment.end - 1 if receiver.fin is None else receiver.fin)
     if connection.config.acknowledgement:
         acks.at_once("ACK of FIN" if complete else "ACK of an early FIN")
     if receiver.fin is None:
-        return "discarded: FIN beyond the window or before data that came"
+        return "discarded: FIN beyond the window or before data that came (docs/rdt.md §6.3, phase 6)"
     if not complete:
         return "FIN ahead of a gap: noted (RFC 9293 §3.10.7.4, eighth)"
     connection.advance(Event.FIN, now)

@@ -295,7 +295,7 @@ class Connection:
         if self.state is State.SYN_SENT:
             outcome = handshake.receive_in_syn_sent(self, segment, now)
         elif self.end is not None:
-            outcome = "discarded: the connection is over"
+            outcome = "discarded: the connection is over (RFC 9293 §3.10.7.1)"
         else:
             outcome = arrival.process(self, segment, now)
         if self.trace is not None:
@@ -351,10 +351,13 @@ class Connection:
         return self.sender.silent_since() is not None or not self.established or self.state is State.TIME_WAIT
 
     def _give_up_at(self) -> int | None:
-        if self.state in SYNCHRONIZING or self.cookie.data:  # of our word the listener has nothing yet
-            return self._opened_ns + self.config.connect_timeout
+        opening = self._opened_ns + self.config.connect_timeout
+        if self.state in SYNCHRONIZING:
+            return opening
         since = self.sender.silent_since()
-        return None if since is None else since + self.config.user_timeout
+        if since is None:
+            return opening if self.cookie.data else None  # the listener may have nothing yet of our word
+        return since + self.config.user_timeout
 
     def handle_timeout(self, now: int) -> None:
         """Do what is due at `now`."""
@@ -390,9 +393,10 @@ class Connection:
 
     def _give_up(self, now: int) -> None:
         synchronizing = self.state in SYNCHRONIZING
-        if synchronizing or self.cookie.data:
+        quiet = self.sender.silent_since() is None
+        if synchronizing or (quiet and self.cookie.data):
             text = f"the peer did not answer for {self.config.connect_timeout / 1e9:g} s"
-        elif self.sender.silent_since() is None:
+        elif quiet:
             text = f"the idle peer answered none of {self.config.keep_alive_count} keep-alive probes"
         else:
             text = f"the peer acknowledged nothing for {self.config.user_timeout / 1e9:g} s"

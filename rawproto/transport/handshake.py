@@ -37,7 +37,7 @@ class CookieEcho:
     def hold(self, data: bytes, now: int, rto: int) -> None:
         """A cookie came: give it back with all that is sent from now on."""
         self.data = data
-        self.deadline = now + rto if data else None
+        self.deadline = now + rto
 
     def proved(self) -> None:
         """The listener has made a connection of it."""
@@ -79,7 +79,10 @@ def receive_in_syn_sent(connection: Connection, segment: Segment, now: int) -> s
     connection.advance(Event.SYN_ACK, now)
     take_ack(sender, segment, now)
     take_window(sender, segment, now)
-    connection.cookie.hold(segment.cookie, now, sender.rtt.rto)
+    if segment.cookie:
+        connection.cookie.hold(segment.cookie, now, sender.rtt.rto)
+        # In each datagram: one that overtakes those before it must not come to a listener that knows nothing of us.
+        sender.reserved = len(segment.cookie) + 5 & ~3
     connection.acks.at_once("ACK of SYN")
     connection.on_established(now)
     return "handshake complete (RFC 9293 §3.10.7.3, fourth)"

@@ -91,6 +91,8 @@ class Sender:
         self.pacer = Pacer(mss)
         self.path = PathMtu(config.base_mtu, mss + HEADER_LENGTH, enabled=False)
         self.chronograph = Chronograph()
+        self.reserved = 0
+        """Bytes of options that every datagram must carry: then a segment is one datagram."""
         self.segments_retransmitted = 0
         self.octets_retransmitted = 0
         self.timeouts = 0
@@ -207,11 +209,12 @@ class Sender:
     def _probe_tail(self) -> Sending | None:
         """RFC 8985 §7.3: one segment of new data, if there is some and the peer has room, else the last one again."""
         self.tail.due = False
-        length = min(self.unsent, self.mss, self.window.usable(self.snd_nxt, self.unsent, self.fin))
+        most = min(self.mss, self._most())
+        length = min(self.unsent, most, self.window.usable(self.snd_nxt, self.unsent, self.fin))
         if length > 0:
             end = self._within_record(self.snd_nxt, self.snd_nxt + length)
             return Sending(self.snd_nxt, end, "tail loss probe: new data", probe=True)
-        chunk = self.scoreboard.tail(self.mss)
+        chunk = self.scoreboard.tail(most)
         if chunk is None:
             return None
         packet = chunk.burst.packet_of(chunk.start)
@@ -237,7 +240,7 @@ class Sender:
             self.held_by_cwnd = True
             return None
         length = min(unsent, usable, max(room, self.mss), self._most())
-        if length > self.mss and length < unsent:
+        if self.mss < length < unsent:
             length -= length % self.mss  # whole datagrams while there is more to come
         end = self._within_record(self.snd_nxt, self.snd_nxt + length)
         joins = self.fin is None and not self.records  # nothing could be added to a last segment, or to a record
@@ -260,6 +263,8 @@ class Sender:
 
     def _most(self) -> int:
         """The most octets for one segment now."""
+        if self.reserved:
+            return self.mss - self.reserved
         return min(self.config.segment_size, self.pacer.quantum())
 
     def _within_record(self, start: int, end: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from rawproto.transport.connection import Connection
@@ -28,6 +29,8 @@ class Carrier(Protocol):
 
     datagram_size: int
     """The most bytes that one datagram may have."""
+    ecn: bool
+    """Whether it can mark datagrams as ECN-capable, and tells of marks (RFC 3168 §5)."""
     discarded: Counter[str]
     """What came and was not for the endpoint, by reason."""
 
@@ -63,6 +66,8 @@ class Stack:
     def __init__(self, carrier: Carrier, endpoint: Endpoint, journal: Journal | None = None) -> None:
         self.carrier = carrier
         self.endpoint = endpoint
+        if endpoint.config.ecn and not carrier.ecn:
+            endpoint.config = replace(endpoint.config, ecn=False)  # what can't be marked must not be offered
         self.journal = journal
         self.now = -1
         """The time of the last iteration. Each is later than the one before, if only by a nanosecond."""

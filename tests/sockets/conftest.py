@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
+from pathlib import Path
 from select import poll
+from typing import Any
 
 import pytest
 
+from rawproto.capture import PcapngWriter
+from rawproto.capture.recording import Setup
 from rawproto.errors import LinkError
 from rawproto.link.base import Link, LinkWrapper
 from rawproto.link.chance import derive_rng
 from rawproto.link.impair import ImpairedLink, Impairment
 from rawproto.link.memory import memory_pair
 from rawproto.link.udp import UdpLink
+from rawproto.link.unix import UnixLink
+from rawproto.sockets.datagram_socket import DatagramSocket
 from rawproto.sockets.host import Host
-from rawproto.sockets.socket import Socket
 from rawproto.transport.config import MILLISECOND, Config
 from rawproto.wire.frame import Frame
 
@@ -61,21 +67,24 @@ class Pair:
     client_link: FaultyLink
     server_link: FaultyLink
     threads: list[threading.Thread] = field(default_factory=list)
+    recordings: list[PcapngWriter] = field(default_factory=list)
+    type: int = socket.SOCK_STREAM
+    """Of the sockets that `listen` and `connect` make."""
 
-    def listen(self, port: int = 7, backlog: int = 128) -> Socket:
-        listener = self.server.socket()
+    def listen(self, port: int = 7, backlog: int = 128) -> Any:
+        listener: Any = self.server.socket(self.type)
         listener.bind(("", port))
         listener.listen(backlog)
         listener.settimeout(PATIENCE)
         return listener
 
-    def connect(self, port: int = 7) -> Socket:
-        connection = self.client.socket()
+    def connect(self, port: int = 7) -> Any:
+        connection = self.client.socket(self.type)
         connection.settimeout(PATIENCE)
         connection.connect((self.server.address, port))
         return connection
 
-    def connected(self, port: int = 7) -> tuple[Socket, Socket]:
+    def connected(self, port: int = 7) -> tuple[Any, Any]:
         """A connection: the client's end and the server's."""
         listener = self.listen(port)
         near = self.connect(port)
@@ -83,6 +92,23 @@ class Pair:
         far.settimeout(PATIENCE)
         listener.close()
         return near, far
+
+    def datagrams(self, port: int = 7) -> tuple[DatagramSocket, DatagramSocket]:
+        """A socket for datagrams at the client, connected to one at the server."""
+        near, far = (host.socket(socket.SOCK_DGRAM) for host in (self.client, self.server))
+        far.bind(("", port))
+        near.connect((self.server.address, port))
+        for each in (near, far):
+            each.settimeout(PATIENCE)
+        return near, far
+
+    def close(self, linger: float = 0) -> None:
+        """Close the hosts, then what they were recorded in."""
+        self.client.close(linger)
+        self.server.close(linger)
+        for writer in self.recordings:
+            writer.close()
+        self.recordings.clear()
 
     def start(self, work: Callable[[], object]) -> Task:
         """Do `work` in a thread of its own."""
@@ -141,6 +167,8 @@ def nothing_is_left() -> Iterator[None]:
 def links(road: str) -> tuple[Link, Link]:
     if road == "udp":
         return UdpLink("127.0.0.1", 0), UdpLink("127.0.0.1", 0)
+    if road == "unix":
+        return UnixLink(), UnixLink()
     pair = memory_pair()
     if road == "memory":
         return pair
@@ -153,23 +181,40 @@ def make(nothing_is_left: None) -> Iterator[Callable[..., Pair]]:
     """Make pairs of hosts; they are closed at the end."""
     made: list[Pair] = []
 
-    def build(road: str = "memory", config: Config = QUICK) -> Pair:
+    def build(
+        road: str = "memory",
+        config: Config = QUICK,
+        *,
+        server_config: Config | None = None,
+        type: int = socket.SOCK_STREAM,  # noqa: A002 - as in socket.socket
+        recorded: Path | None = None,
+    ) -> Pair:
         first, second = (FaultyLink(link) for link in links(road))
-        here, there = ("", "") if road == "udp" else ("10.0.0.1", "10.0.0.2")
-        if road == "udp":
+        here, there = "10.0.0.1", "10.0.0.2"
+        if road in ("udp", "unix"):
             here, there = (str(getattr(link.inner, "address", "")) for link in (first, second))
-        made.append(Pair(Host(first, here, config=config), Host(second, there, config=config), first, second))
+        recordings: list[PcapngWriter] = []
+
+        def host(name: str, link: Link, address: str, settings: Config) -> Host:
+            if recorded is None:
+                return Host(link, address, config=settings)
+            mac = "02:00:00:00:00:01" if name == "client" else "02:00:00:00:00:02"
+            setup = Setup(name, address, mac, link.mtu, link.linktype, 1, asdict(settings))
+            recordings.append(PcapngWriter(recorded / f"{name}.pcapng", comment=setup.comment()))
+            return Host(link, address, mac=mac, name=name, config=settings, seed=1, recording=recordings[-1])
+
+        client, server = host("client", first, here, config), host("server", second, there, server_config or config)
+        made.append(Pair(client, server, first, second, recordings=recordings, type=type))
         return made[-1]
 
     yield build
     for pair in made:
-        pair.client.close(linger=0)
-        pair.server.close(linger=0)
+        pair.close()
         for thread in pair.threads:
             thread.join(PATIENCE)
 
 
-@pytest.fixture(params=["memory", "bad wire", "udp"])
+@pytest.fixture(params=["memory", "bad wire", "udp", "unix"])
 def pair(request: pytest.FixtureRequest, make: Callable[..., Pair]) -> Pair:
     """Two hosts, on each road."""
     return make(request.param)

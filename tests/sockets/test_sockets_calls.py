@@ -133,7 +133,9 @@ def test_nobody_answers() -> None:
 
 def test_a_peer_that_falls_silent_is_given_up() -> None:
     two = in_memory(QUICK)
-    caller, _ = two.connected()
+    caller, accepted = two.connected()
+    accepted.sendall(b"hello")  # the client knows that the listener has taken its cookie
+    assert caller.recv(10) == b"hello"
     two.server.driver.close()  # as if it had been killed: no reset
     caller.sendall(b"is anybody there?")
     with pytest.raises(TimeoutError, match=r"acknowledged nothing for 0\.3 s"):

@@ -10,7 +10,7 @@ from rawproto.study.ladder import Fold, Ladder, Note, first_loss, handshake
 from rawproto.study.options import DemoOptions, data_from_seed
 from rawproto.study.simulated import run_simulated
 from rawproto.study.transfer import Outcome
-from rawproto.transport.segment import SYN
+from rawproto.transport.segment import CWR, ECE, SYN
 
 
 def run(out: Path, seed: int = 2, size: int = 128 << 10, **faults: float) -> Outcome:
@@ -37,7 +37,7 @@ def lines(ladder: Ladder | None, width: int = 100) -> list[str]:
 def test_the_opening_handshake_is_syn_syn_ack_ack(tmp_path: Path) -> None:
     ladder = handshake(run(tmp_path))
     syn, syn_ack, ack = flights(ladder)
-    assert (syn.from_client, syn.flags, syn.start, syn.ack) == (True, SYN, 0, None)
+    assert (syn.from_client, syn.flags, syn.start, syn.ack) == (True, SYN | ECE | CWR, 0, None)
     assert (syn_ack.from_client, syn_ack.flags & SYN, syn_ack.start, syn_ack.ack) == (False, SYN, 0, 1)
     assert (ack.from_client, ack.flags & SYN, ack.start, ack.ack) == (True, 0, 1, 1)
     text = "\n".join(lines(ladder))
@@ -52,7 +52,7 @@ def test_a_lost_syn_ends_in_mid_air_and_is_sent_again_for_a_reason(tmp_path: Pat
     row = next(line for line in lines(ladder) if "#0 SYN" in line)
     assert "✗ lost" in row
     assert "▶" not in row
-    assert any("retransmission timeout after" in line for line in lines(ladder))
+    assert any("RTO after" in line for line in lines(ladder))
 
 
 @pytest.mark.parametrize("seed", range(1, 9))
