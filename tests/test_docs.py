@@ -8,22 +8,30 @@ import importlib
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
 import pytest
 
 import rawproto
+from rawproto.transport import arrival, congestion, pmtud
+from rawproto.transport.codec import RdtCodec
 from rawproto.transport.config import Config
+from rawproto.transport.recovery import Phase
+from rawproto.transport.segment import Segment
 from rawproto.transport.state import TRANSITIONS, Event, State
 from rawproto.wire import rdt_format
-from rawproto.wire.rdt_format import Flags, OptionKind, Options, decode_options
+from rawproto.wire.rdt import RDT
+from rawproto.wire.rdt_format import Flags, OptionKind, Options, decode_options, encode_options
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(rawproto.__file__).parent
 TEXT = (ROOT / "docs" / "rdt.md").read_text(encoding="utf-8")
 PROSE = " ".join(TEXT.split())
-UNITS = {"": 1, "byte": 1, "bytes": 1, "MiB": 1 << 20, "ms": 1_000_000, "s": 1_000_000_000}
+UNITS = {"": 1, "bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+QUOTED = re.compile(r"(?<!\w)'.+?'(?!\w)", re.DOTALL)
+"""What another document says, in its own key words."""
 ENDS = (Event.RESET, Event.ABORT, Event.GIVE_UP)
 
 
@@ -101,8 +109,49 @@ def test_constant(row: list[str]) -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    names = [row[0].strip("`").removeprefix("Config.") for row in table("constants") if "`Config." in row[0]]
-    assert sorted(names) == sorted(Config.__dataclass_fields__)
+    numbers = [row[0].strip("`").removeprefix("Config.") for row in table("constants") if "`Config." in row[0]]
+    switches = [row[0].strip("`") for row in table("mechanisms")]
+    for names in (numbers, switches):
+        assert len(names) == len(set(names))
+    assert {*numbers, *switches} == set(Config.__dataclass_fields__)
+    assert set(numbers) & set(switches) == {"congestion_control"}, "it has a default that is no switch, and an off"
+
+
+@pytest.mark.parametrize("row", table("mechanisms"), ids=lambda row: row[0].strip("`"))
+def test_mechanism(row: list[str]) -> None:
+    switch, off, _, _, section = (cell.strip("`") for cell in row)
+    assert replace(Config(), **{switch: {"False": False}.get(off, off)})
+    assert isinstance(getattr(Config(), switch), bool) is (off == "False")
+    assert section.removeprefix("§") in dict(sections())
+
+
+def test_every_switch_is_a_mechanism() -> None:
+    switches = {name for name in Config.__dataclass_fields__ if isinstance(getattr(Config(), name), bool)}
+    assert {row[0].strip("`") for row in table("mechanisms")} == {*switches, "checksum", "congestion_control"}
+
+
+def test_congestion_controls() -> None:
+    assert sorted(row[0] for row in table("congestion-controls")) == congestion.names()
+
+
+def test_phases_of_recovery() -> None:
+    assert {row[0] for row in table("recovery-phases")} == {phase.value for phase in Phase if phase is not Phase.OPEN}
+
+
+def test_phases_of_arrival() -> None:
+    """Each has its paragraph, in the order in which a segment goes through them."""
+    names = ["sequence", "RST", "SYN", "ACK", "payload", "FIN"]
+    assert re.findall(r"^\*\*Phase (\d), (\w+)\.\*\*", TEXT, re.MULTILINE) == [
+        (str(index + 1), name) for index, name in enumerate(names)
+    ]
+    assert [phase.__name__.rpartition("_")[2] for phase in arrival.PHASES] == [
+        {"RST": "reset"}.get(name, name.lower()) for name in names
+    ]
+
+
+def test_common_sizes_of_packets() -> None:
+    *sizes, last = map(str, pmtud.COMMON_MTUS)
+    assert f"tries first are {', '.join(sizes)} and {last} bytes" in PROSE
 
 
 def test_flags() -> None:
@@ -113,30 +162,56 @@ def test_options() -> None:
     assert [(int(kind), name) for kind, name, *_ in table("options")] == [(o.value, o.name) for o in OptionKind]
 
 
-@pytest.mark.parametrize(
-    ("kind", "lengths"), [(OptionKind.SACK, {2 + 8 * n for n in range(1, 32)}), (OptionKind.SEEN, {12}), (3, {4})]
-)
-def test_option_lengths(kind: int, lengths: set[int]) -> None:
+def lengths_in_words(text: str) -> set[int]:
+    """The lengths that an option may have by the third column of the table of options."""
+    if found := re.fullmatch(r"(\d+) \+ (\d+)n, n = (\d+)\.\.(\d+)", text):
+        base, step, low, high = map(int, found.groups())
+        return {base + step * n for n in range(low, high + 1)}
+    low, _, end = text.partition("..")
+    return set(range(int(low), int(end or low) + 1))
+
+
+@pytest.mark.parametrize("row", table("options")[1:], ids=lambda row: row[1])
+def test_option_lengths(row: list[str]) -> None:
+    kind = int(row[0])
     values = {length: decode_options(bytes((kind, length)) + bytes(length - 2)).error for length in range(2, 256)}
-    assert {length for length, error in values.items() if error != "option length"} == lengths
+    assert {length for length, error in values.items() if error != "option length"} == lengths_in_words(row[2])
+
+
+@pytest.mark.parametrize("row", table("options")[1:], ids=lambda row: row[1])
+def test_where_options_mean_something(row: list[str]) -> None:
+    """With the flag that the fourth column names, and with that alone; a row that says "any" needs none."""
+    field = row[1].lower()
+    given = {"sack": ((5, 9),), "seen": (1, 0), "dsack": (5, 4), "cookie": b"x"}.get(field, 77)
+    options = encode_options(**{field: given})
+    heeded = set()
+    for name, flag in (("ACK", Flags.ACK), ("SYN", Flags.SYN)):
+        datagram = bytes(RDT(flags=flag, options=options)).ljust(77, b"\0")
+        (segment,) = RdtCodec().decode([datagram], lambda reason, length: None)
+        empty = Segment(0, 0, 0, 0)
+        if getattr(segment, field) != getattr(empty, field):
+            heeded.add(name)
+    assert heeded == ({"ACK", "SYN"} if row[3] == "any" else {row[3].removeprefix("with ")})
 
 
 def reasons(path: str) -> set[str]:
     """The reasons for discarding that the module at `path` can count.
 
-    They are the strings given to a function called discard, used as a key of `discarded`, assigned to `error`, or
-    returned by a function whose name says that it finds a fault or receives a message.
+    They are the strings given to a function called discard or refuse, used as a key of `discarded`, assigned to
+    `error`, or returned by a function whose name says that it finds a fault, receives a message or opens a cookie.
     """
     found: set[str] = set()
     for node in ast.walk(ast.parse((PACKAGE / path).read_text(encoding="utf-8"))):
         match node:
-            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=[first, *_]) if "discard" in name:
-                found |= strings(first)
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=[*arguments]) if re.search(
+                r"discard|refuse", name
+            ):
+                found |= set().union(*map(strings, arguments))
             case ast.Subscript(value=ast.Attribute(attr="discarded"), slice=key):
                 found |= strings(key)
             case ast.Assign(targets=[ast.Name(id="error")], value=value):
                 found |= strings(value)
-            case ast.FunctionDef(name=name) if re.search(r"fault|receive_(arp|icmp)", name):
+            case ast.FunctionDef(name=name) if re.search(r"fault|^receive$|receive_(arp|icmp)|^open$", name):
                 for inner in ast.walk(node):
                     if isinstance(inner, ast.Return) and inner.value is not None:
                         found |= strings(inner.value)
@@ -154,7 +229,7 @@ def strings(node: ast.expr) -> set[str]:
     ("mark", "counted_by", "paths"),
     [
         ("discards", "codec", ["transport/codec.py", "wire/rdt_format.py"]),
-        ("discards", "endpoint", ["transport/endpoint.py"]),
+        ("discards", "endpoint", ["transport/endpoint.py", "transport/cookie.py", "transport/datagram.py"]),
         ("carrier-discards", "", ["link/carrier.py", "link/neighbor.py"]),
     ],
 )
@@ -177,23 +252,39 @@ def sections() -> Iterator[tuple[str, str]]:
     return zip(parts[1::2], parts[2::2], strict=True)
 
 
-def test_each_requirement_has_its_number() -> None:
-    """In the section that it is in, counted from 1; from section 3 to 10 nothing is required without one."""
+def retired() -> set[str]:
+    """The numbers of statements that are gone, from the appendix."""
+    return set(re.findall(r"\[(\d[\d.]*-\d+)\]", TEXT.partition("## Appendix B")[2]))
+
+
+def test_each_statement_has_its_number() -> None:
+    """In the section that it is in, counted from 1; those that are missing are listed as retired."""
+    gone = retired()
     for number, text in sections():
         ids = re.findall(rf"^- \[({re.escape(number)}-\d+)\] ", text, re.MULTILINE)
-        assert ids == [f"{number}-{index + 1}" for index in range(len(ids))], f"section {number}"
-        if 3 <= int(number.partition(".")[0]) <= 10:
-            for part in re.split(r"\n\n|\n(?=- )", re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)):
-                if re.search(r"\b(MUST|SHOULD|MAY)\b", part):
-                    assert re.match(r"\s*- \[\d", part), f"section {number}, without a number: {part}"
+        left = [f"{number}-{index + 1}" for index in range(len(ids) + len(gone))]
+        assert ids == [one for one in left if one not in gone][: len(ids)], f"section {number}"
+    assert not gone & set(re.findall(r"\[(\d[\d.]*-\d+)\]", TEXT.partition("## Appendix B")[0]))
+
+
+def test_each_requirement_is_a_statement() -> None:
+    """Nothing is required without a number, but where the key words are explained."""
+    for number, text in sections():
+        prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+        for part in re.split(r"\n\n|\n(?=- )", prose):
+            if number != "1" and re.search(r"\b(MUST|SHOULD|MAY)\b(?!-)", QUOTED.sub("", part)):
+                assert re.match(r"\s*- \[\d", part), f"section {number}, without a number: {part}"
 
 
 def test_references_lead_somewhere() -> None:
     numbers = {number for number, _ in sections()}
     ids = set(re.findall(r"^- \[([\d.]+-\d+)\] ", TEXT, re.MULTILINE))
-    assert set(re.findall(r"\[([\d.]+-\d+)\]", TEXT)) <= ids
-    own = re.sub(r"RFC \d+ §[\d.]+\d(?:, §[\d.]+\d|, MUST-\d+)*", "", PROSE)
-    assert set(re.findall(r"§(\d+(?:\.\d+)*)", own)) <= numbers
+    assert set(re.findall(r"\[(\d[\d.]*-\d+)\]", TEXT)) <= ids | retired()
+    others = r"(?:RFC \d+|draft-[\w-]+) §[\d.]+\d(?:(?:, | to )§[\d.]*\d)*"
+    assert set(re.findall(r"§(\d+(?:\.\d+)*)", re.sub(others, "", PROSE))) <= numbers
     for path in PACKAGE.rglob("*.py"):
-        for named in re.findall(r"docs/rdt\.md §(\d+(?:\.\d+)*)", path.read_text(encoding="utf-8")):
+        text = path.read_text(encoding="utf-8")
+        for named in re.findall(r"docs/rdt\.md §(\d+(?:\.\d+)*)", text):
             assert named in numbers, f"{path} refers to §{named}"
+        for named in re.findall(r"docs/rdt\.md \[(\d[\d.]*-\d+)\]", text):
+            assert named in ids, f"{path} refers to [{named}]"

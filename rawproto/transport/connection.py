@@ -435,7 +435,7 @@ class Connection:
         if self._probe_due:
             self._probe_due = False
             return self._emit(self.segment(ACK, sender.snd_una - 1, now), "keep-alive probe", now)
-        size = sender.path.probe_due() if self.state in SENDING else 0
+        size = sender.path.probe_due() if self.state in SENDING or sender.unsent else 0
         if size:
             segment = self.segment(ACK, sender.snd_nxt, now)
             segment.probe = size
@@ -462,7 +462,7 @@ class Connection:
         """The segment for `sending`; None if an acknowledgement that is due would take a datagram more with it."""
         sender = self.sender
         if sending.start == sender.iss:
-            segment, first_length = handshake.syn(self, now), 1
+            segment, first_length, options = handshake.syn(self, now), 1, 0
         else:
             segment = self.segment(ACK, sending.start, now)
             self._fill(segment, sending)
@@ -476,7 +476,7 @@ class Connection:
             segment.flags |= self.ecn.flags(new_data=True) & CWR
             segment.ect = self.ecn.active
             self.octets_sent += len(segment.payload)
-        sender.sent(sending, segment, first_length, now)
+        sender.sent(sending, segment, first_length, options, now)
         self._emit(segment, sending.reason, now, again=sending.chunk is not None)
         if sender.fin is not None and sender.snd_una > sender.fin:
             closing.on_fin_acked(self, now)  # without acknowledgements nothing else tells

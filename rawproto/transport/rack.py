@@ -90,6 +90,10 @@ class Rack:
         wait = rtt + self.reordering_window(min_rtt or rtt, srtt or rtt, recovering=recovering)
         threshold = -1 if self.reordering_seen else self.largest_seen - self._config.packet_threshold
         found, earliest = board.detect_lost(self.largest_seen, bound, threshold, now - wait)
+        if found and not recovering and not self.reordering_seen:
+            wait = rtt  # §6.2 step 4: DupThresh segments have arrived behind it, and nothing is waited for any more
+            more, earliest = board.detect_lost(self.largest_seen, bound, threshold, now - wait)
+            found += more
         if earliest is not None:
             self.deadline = earliest + wait
         return found

@@ -34,6 +34,8 @@ class Burst:
     time_ns: int
     length: int = 0
     """Octets in all of it."""
+    options: int = 0
+    """Bytes of options in its first packet, which leave as much less room for octets."""
     rate: SendState | None = None
     """What had been delivered when it was sent, for the delivery rate."""
 
@@ -54,8 +56,8 @@ class Burst:
         number = self.packet_of(end - 1)
         last = self.packet_number + self.count - 1
         if number == last:
-            tail = self.length - self.first_length - (self.count - 2) * self.mss if self.count > 1 else self.length
-            number -= tail < self.mss
+            tail = self.length - self.first_length - (self.count - 2) * self.mss
+            number -= (tail if self.count > 1 else self.length + self.options) < self.mss
         return number if number >= self.packet_of(start) else -1
 
     def start_of(self, packet_number: int) -> int:
@@ -133,6 +135,10 @@ class Scoreboard:
     def outstanding(self) -> list[tuple[int, int]]:
         """The ranges that are not acknowledged, in order."""
         return [(chunk.start, chunk.end) for chunk in self._chunks]
+
+    def full_outstanding(self) -> bool:
+        """Tell whether any of it was last sent in a full-sized packet."""
+        return any(chunk.burst.full_packet(chunk.start, chunk.end) >= 0 for chunk in self._chunks)
 
     # -- sending -----------------------------------------------------------------------------------------------
 

@@ -244,7 +244,7 @@ class Sender:
             length -= length % self.mss  # whole datagrams while there is more to come
         end = self._within_record(self.snd_nxt, self.snd_nxt + length)
         joins = self.fin is None and not self.records  # nothing could be added to a last segment, or to a record
-        if joins and self.nagle.holds(end - self.snd_nxt, self.mss, self.snd_una):
+        if joins and self.nagle.holds(end - self.snd_nxt, self.mss - self.reserved, self.snd_una):
             return None
         return Sending(self.snd_nxt, end, "new data")
 
@@ -274,15 +274,15 @@ class Sender:
         limit = self.records.after(start)
         return end if limit is None else min(end, limit)
 
-    def sent(self, sending: Sending, segment: Segment, first_length: int, now: int) -> None:
-        """Note that `sending` left as `segment`, with `first_length` octets in its first datagram."""
+    def sent(self, sending: Sending, segment: Segment, first_length: int, options: int, now: int) -> None:
+        """Note that `sending` left as `segment`, with so many octets and bytes of options in its first datagram."""
         start, end = sending.start, sending.end
         octets = end - start
         board = self.scoreboard
         if not self.config.acknowledgement and start > self.iss:
             self._take_own_word(end)
             return
-        burst = Burst(start, first_length, self.mss, segment.packet_number, segment.count, now, octets)
+        burst = Burst(start, first_length, self.mss, segment.packet_number, segment.count, now, octets, options)
         burst.rate = self.rate.on_sent(now, octets, board.in_flight)
         self.bursts.append(burst)
         if sending.chunk is not None:
@@ -293,7 +293,7 @@ class Sender:
         else:
             board.sent(start, end, burst)
             self.snd_nxt = end
-            self.nagle.on_sent(end, octets, self.mss)
+            self.nagle.on_sent(end, octets, self.mss - self.reserved)
             self.persist.stop()
         self._after_sending(sending, burst, octets, now)
 

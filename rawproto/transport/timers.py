@@ -66,7 +66,7 @@ def _on_rto(sender: Sender, now: int) -> None:
         for start, end in outstanding:
             sender.recovery.mark(start, end)
         sender.note_recovery(now, reason)
-        full = any(end - start >= sender.mss for start, end in outstanding)
+        full = sender.scoreboard.full_outstanding()
         sender.path.loss_permille = _loss_permille(sender)
         if sender.path.on_retransmission_timeout(full, now):
             sender.take_path("nothing of this size gets through", now)

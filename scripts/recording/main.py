@@ -73,11 +73,12 @@ class Scenario:
     server: Application
     shows: list[str]
     """Beginnings of reasons and outcomes, each of which the trace of a replay must hold."""
-    changes: dict[str, int]
+    changes: dict[str, int | bool]
     """Constants of the engine; with any of them changed to this value a replay must fail."""
     recorded: str = "client"
     road: str = "packet"
     ipv6: bool = False
+    kind: int = socket.SOCK_STREAM
     client_config: Config = QUICK
     server_config: Config = QUICK
     impair: Callable[[Link, str], Link] = field(default=lambda link, _: link)
@@ -92,6 +93,20 @@ def send_and_close(size: int, connection: Socket) -> None:
     connection.shutdown(socket.SHUT_WR)
     while connection.recv(4096):
         pass
+    connection.close()
+
+
+def send_and_wait(size: int, connection: Socket) -> None:
+    connection.sendall(payload(size))
+    connection.recv(1)
+    connection.close()
+
+
+def answer_and_close(size: int, connection: Socket) -> None:
+    while size:
+        size -= len(connection.recv(size))
+    connection.sendall(b"!")
+    connection.recv(1)
     connection.close()
 
 
@@ -116,6 +131,41 @@ def send_until_reset(connection: Socket) -> None:
 def close_unread(connection: Socket) -> None:
     connection.recv(1)
     connection.close()  # the rest was not read, so this is a reset
+
+
+RECORDS = (3, 9000, 70)
+
+
+def send_records(connection: Socket) -> None:
+    for size in RECORDS:
+        connection.sendall(payload(size))
+    connection.shutdown(socket.SHUT_WR)
+    connection.recv(1)
+    connection.close()
+
+
+def read_records(connection: Socket) -> None:
+    sizes = []
+    while record := connection.recv(1 << 16):
+        sizes.append(len(record))
+    if tuple(sizes) != RECORDS:
+        raise ReplayMismatchError(f"records of {sizes} bytes came, not of {RECORDS}")
+    connection.close()
+
+
+class DropLarge(LinkWrapper):
+    """Loses frames of more than `most` bytes, as a path with a smaller MTU does that nobody tells of."""
+
+    def __init__(self, inner: Link, most: int) -> None:
+        super().__init__(inner)
+        self._most = most
+
+    def send(self, frames: Sequence[bytes], now: int, peer: str = "") -> None:
+        self.inner.send([frame for frame in frames if len(frame) <= self._most], now, peer)
+
+
+def narrow(link: Link, name: str) -> Link:
+    return DropLarge(link, 14 + 1400)
 
 
 def drop(chosen: Sequence[int], least: int, link: Link, name: str) -> Link:
@@ -149,12 +199,45 @@ SCENARIOS = {
     ),
     "timeout": Scenario(
         "A loss that only a timeout repairs",
-        "The wire loses the last datagrams; nothing arrives behind them that could give the loss away.",
+        "The wire loses the last datagrams; nothing arrives behind them that could give the loss away, and the sender "
+        "does not probe.",
         partial(send_and_close, 12_000),
         read_and_close,
-        ["retransmission timeout after"],
-        {"min_rto": 199 * MILLISECOND},
+        ["RTO after"],
+        {"min_rto": 199 * MILLISECOND, "tail_loss_probe": True},
+        client_config=Config(msl=20 * MILLISECOND, tail_loss_probe=False),
         impair=partial(drop, [7, 8], 1000),
+    ),
+    "tail_loss_probe": Scenario(
+        "A loss at the end, found by a probe",
+        "The wire loses the last datagrams; the sender repeats the last one long before the timeout, and the answer "
+        "gives the loss away.",
+        partial(send_and_wait, 2800),
+        partial(answer_and_close, 2800),
+        ["tail loss probe"],
+        {"tail_loss_probe": False, "ack_delay": 30 * MILLISECOND},
+        impair=partial(drop, [2], 100),
+    ),
+    "path_mtu": Scenario(
+        "A path that takes less than its ends",
+        "The wire loses every datagram of more than 1,400 bytes; the sender falls back to what works nearly everywhere "
+        "and finds with probes how much more does.",
+        partial(send_and_close, 60_000),
+        read_and_close,
+        ["path probe of", "RTO after"],
+        {"path_mtu_discovery": False, "base_mtu": 1100},
+        impair=narrow,
+    ),
+    "records": Scenario(
+        "Records that keep their boundaries",
+        "Three records cross, of 3, 9,000 and 70 bytes, each whole; the second takes several datagrams. Over UDP.",
+        send_records,
+        read_records,
+        ["new data", "data in order", "FIN: the peer has no more to send"],
+        {"max_record": 100, "receive_buffer": (4 << 20) - 1},
+        recorded="server",
+        road="udp",
+        kind=socket.SOCK_SEQPACKET,
     ),
     "reordering_and_duplicates": Scenario(
         "Datagrams that overtake each other and arrive twice",
@@ -173,7 +256,7 @@ SCENARIOS = {
         send_until_reset,
         close_unread,
         ["reset (RFC 9293"],
-        {"initial_window": 9},
+        {"keyed_isn": False, "receive_buffer": 2 << 20},
         road="udp",
         client_config=Config(msl=20 * MILLISECOND, send_buffer=32 << 10),
     ),
@@ -201,6 +284,7 @@ class Side(threading.Thread):
         self.overheard = threading.Event()
         self._application = scenario.client if name == "client" else scenario.server
         self._peer = addresses[1]
+        self._kind = scenario.kind
         config = scenario.client_config if name == "client" else scenario.server_config
         with namespace.entered():
             link: Link = UdpLink(addresses[0]) if scenario.road == "udp" else PacketLink("veth0")
@@ -213,7 +297,7 @@ class Side(threading.Thread):
 
     def run(self) -> None:
         try:
-            plain = self.host.socket()
+            plain = self.host.socket(self._kind)
             plain.settimeout(10)
             if self.name == "client":
                 plain.connect((self._peer, PORT))
@@ -281,7 +365,7 @@ def describe(name: str, scenario: Scenario) -> str:
         "# With any one of these settings changed to this value, a replay must fail.",
         "[changes]",
     ]
-    return "\n".join([*lines, *(f"{key} = {value}" for key, value in scenario.changes.items())]) + "\n"
+    return "\n".join([*lines, *(f"{key} = {str(value).lower()}" for key, value in scenario.changes.items())]) + "\n"
 
 
 def make(name: str, out: Path) -> None:
