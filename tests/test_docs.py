@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import pytest
@@ -17,7 +18,7 @@ import pytest
 import rawproto
 from rawproto.transport import arrival, congestion, pmtud
 from rawproto.transport.codec import RdtCodec
-from rawproto.transport.config import Config
+from rawproto.transport.config import SWITCHES, Config
 from rawproto.transport.recovery import Phase
 from rawproto.transport.segment import Segment
 from rawproto.transport.state import TRANSITIONS, Event, State
@@ -120,14 +121,14 @@ def test_every_setting_is_documented() -> None:
 @pytest.mark.parametrize("row", table("mechanisms"), ids=lambda row: row[0].strip("`"))
 def test_mechanism(row: list[str]) -> None:
     switch, off, _, _, section = (cell.strip("`") for cell in row)
-    assert replace(Config(), **{switch: {"False": False}.get(off, off)})
+    changes: dict[str, Any] = {switch: {"False": False}.get(off, off)}
+    assert replace(Config(), **changes)
     assert isinstance(getattr(Config(), switch), bool) is (off == "False")
     assert section.removeprefix("§") in dict(sections())
 
 
 def test_every_switch_is_a_mechanism() -> None:
-    switches = {name for name in Config.__dataclass_fields__ if isinstance(getattr(Config(), name), bool)}
-    assert {row[0].strip("`") for row in table("mechanisms")} == {*switches, "checksum", "congestion_control"}
+    assert {row[0].strip("`") for row in table("mechanisms")} == {*SWITCHES, "checksum", "congestion_control"}
 
 
 def test_congestion_controls() -> None:
@@ -167,8 +168,8 @@ def lengths_in_words(text: str) -> set[int]:
     if found := re.fullmatch(r"(\d+) \+ (\d+)n, n = (\d+)\.\.(\d+)", text):
         base, step, low, high = map(int, found.groups())
         return {base + step * n for n in range(low, high + 1)}
-    low, _, end = text.partition("..")
-    return set(range(int(low), int(end or low) + 1))
+    first, _, last = text.partition("..")
+    return set(range(int(first), int(last or first) + 1))
 
 
 @pytest.mark.parametrize("row", table("options")[1:], ids=lambda row: row[1])
@@ -182,8 +183,9 @@ def test_option_lengths(row: list[str]) -> None:
 def test_where_options_mean_something(row: list[str]) -> None:
     """With the flag that the fourth column names, and with that alone; a row that says "any" needs none."""
     field = row[1].lower()
-    given = {"sack": ((5, 9),), "seen": (1, 0), "dsack": (5, 4), "cookie": b"x"}.get(field, 77)
-    options = encode_options(**{field: given})
+    values: dict[str, Any] = {"sack": ((5, 9),), "seen": (1, 0), "dsack": (5, 4), "cookie": b"x"}
+    given: dict[str, Any] = {field: values.get(field, 77)}
+    options = encode_options(**given)
     heeded = set()
     for name, flag in (("ACK", Flags.ACK), ("SYN", Flags.SYN)):
         datagram = bytes(RDT(flags=flag, options=options)).ljust(77, b"\0")

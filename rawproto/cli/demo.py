@@ -21,6 +21,8 @@ from rawproto.study.options import DemoOptions, data_from_seed
 from rawproto.study.report import as_json, why_not
 from rawproto.study.simulated import Progress, run_simulated
 from rawproto.study.transfer import Outcome
+from rawproto.transport.config import SWITCHES
+from rawproto.transport.congestion import create
 
 if TYPE_CHECKING:
     from cyclopts import Token
@@ -67,6 +69,8 @@ def demo(
     jitter: Annotated[int, _unit(parse_duration, "TIME", "0")] = 0,
     rate: Annotated[int | None, _unit(parse_rate, "RATE", "100mbit")] = 100_000_000,
     seed: Annotated[int, _unit(parse_seed, "NUMBER", "1")] = 1,
+    congestion: str = "cubic",
+    off: Annotated[tuple[str, ...], Parameter(negative="", show_default=False, consume_multiple=False)] = (),
     raw: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     carrier: Literal["packet", "rawip", "udp"] | None = None,
     ipv6: Annotated[bool, Parameter(name="-6", negative="", show_default=False)] = False,
@@ -93,6 +97,7 @@ def demo(
     rawproto demo --loss 20% --seed 7 --out /tmp/lossy
     rawproto demo --file README.md --rate 1mbit --delay 150ms
     rawproto demo --json | jq .guarantees
+    rawproto demo --congestion bbr --off sack
     sudo rawproto demo --raw --carrier udp -6 --size 10MiB
     ```
 
@@ -121,6 +126,11 @@ def demo(
         worth may queue before it, but no more than 256 KiB.
     seed
         Where all chance comes from: the same seed gives the same run.
+    congestion
+        How the senders find out what the path carries: cubic, reno, bbr, none, or a class of yours as module:Class.
+    off
+        Switch a mechanism of the transport off at both ends, such as sack, tail_loss_probe or retransmission; may be
+        given more than once. A wrong name gets the list.
     raw
         Real frames between two processes in network namespaces (root, or a user namespace made on the spot).
     carrier
@@ -146,6 +156,7 @@ def demo(
         impairment=impairment,
         carrier=carrier or "packet",
         ipv6=ipv6,
+        settings=_settings(congestion, off),
     )
     outcome = _run(options, raw=raw, quiet=as_object)
     verdicts = judge(outcome)
@@ -158,6 +169,19 @@ def demo(
     if reason:
         print(f"rawproto: {reason}", file=sys.stderr)
     return 1 if reason else 0
+
+
+def _settings(control: str, off: Sequence[str]) -> dict[str, Any]:
+    for name in off:
+        if name not in SWITCHES:
+            raise UsageError(f"--off: no mechanism is called {name!r}; there are: {', '.join(SWITCHES)}")
+    if ":" in control:
+        sys.path.insert(0, "")  # a class of the user's own is looked for here first, as `python -m` does
+    try:
+        create(control, 1440, 14400)
+    except ConfigError as error:
+        raise UsageError(f"--congestion: {error}") from None
+    return {"congestion_control": control, **dict.fromkeys(off, False)}
 
 
 def _impairment(

@@ -34,6 +34,7 @@ from rawproto.sockets.socket import Socket
 from rawproto.study.options import DemoOptions
 from rawproto.study.transfer import Fault, Side
 from rawproto.transport.config import SECOND, Config
+from rawproto.transport.connection import Connection
 from rawproto.transport.trace import Trace
 from rawproto.wire.frame import Frame
 
@@ -67,6 +68,7 @@ class Station:
         self.job = job
         self.side = Side(name)
         self.trace = Trace()
+        self.connection: Connection | None = None
         self.side.capture = job.options.out / f"{name}.pcapng"
         options = job.options
         link = open_link(options.carrier, job.interface, job.address)
@@ -74,7 +76,9 @@ class Station:
             link, options.impairment, partial(derive_rng, options.seed, name), self._note_fault
         )
         # A low cap on the backoff: what gives up after ten seconds should have tried more than five times by then.
-        config = Config(user_timeout=options.timeout_ns, connect_timeout=options.timeout_ns, max_rto=SECOND)
+        config = Config(
+            user_timeout=options.timeout_ns, connect_timeout=options.timeout_ns, max_rto=SECOND, **options.settings
+        )
         # Like the IP address, one that the kernel does not own: it drops such frames instead of looking for a route.
         mac = MACS[name] if options.carrier == "packet" else ""
         address = str(getattr(link, "address", "")) if options.carrier == "udp" else job.address
@@ -107,6 +111,7 @@ class Station:
                 self.side.sent = self.job.options.data
             connection = self._open()
             self.side.established_ns = self.now()
+            self.connection = connection.connection
             if self.side.name == "client":
                 self._run_client(connection)
             else:
@@ -186,6 +191,8 @@ class Station:
             side.fired = dict(self.impaired.fired)
             side.faults = list(side.faults)
             side.discarded = discarded
+            if self.connection is not None:
+                side.stats = self.connection.stats(self.now()).as_dict()
             side.totals = self.host.stack.endpoint.totals()
         with os.fdopen(self.job.result, "wb") as file:
             pickle.dump(side, file)

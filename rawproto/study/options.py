@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rawproto.link.chance import derive_rng
 from rawproto.link.impairment import Impairment
@@ -30,6 +31,8 @@ class DemoOptions:
     carrier: str = "packet"
     """ "packet" (AF_PACKET), "rawip" (SOCK_RAW) or "udp"; a simulated run knows the first alone."""
     ipv6: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Fields of Config that both sides have otherwise than by default: mechanisms switched off, another control."""
     timeout_ns: int = 10_000_000_000
     """On real interfaces: how long a side waits for a peer that acknowledges nothing before it gives up."""
 

@@ -34,6 +34,7 @@ def as_json(outcome: Outcome, verdicts: Sequence[Verdict], *, carrier: str, mode
             "discarded": dict(sorted(discarded.items())),
         },
         "guarantees": {verdict.name: verdict.held for verdict in verdicts},
+        "stats": {side.name: side.stats for side in (client, server)},
         "virtual_time_ns": outcome.time_ns,
         "wall_time_s": outcome.wall_time_s,
         "captures": [str(side.capture) for side in (client, server) if side.capture is not None],

@@ -18,6 +18,7 @@ from rawproto.sim.stream import ConnectionEndedError, Stream, accept, connect, l
 from rawproto.study.options import DemoOptions
 from rawproto.study.transfer import Fault, Outcome, Side
 from rawproto.transport.config import SECOND, Config
+from rawproto.transport.connection import Connection
 from rawproto.transport.trace import Trace
 
 PATIENCE = 3600 * SECOND
@@ -43,9 +44,10 @@ class Station:
         self.blocks: list[bytes] = []
         self.received = 0
         self.reading = True
+        self.connection: Connection | None = None
         self._lan = lan
         # Virtual time is free: give up only where no patience would help.
-        config = Config(user_timeout=PATIENCE, connect_timeout=PATIENCE)
+        config = Config(user_timeout=PATIENCE, connect_timeout=PATIENCE, **options.settings)
         trace = Trace()
         self.side.trace = trace.records
         setup = lan.setup(name, addresses[name], config)
@@ -77,6 +79,7 @@ class Station:
     def established(self, stream: Stream) -> None:
         """Note that connect or accept has returned, and start to read."""
         self.side.established_ns = self.host.now
+        self.connection = stream.connection
         self.spawn(self._read_all(stream))
 
     def _read_all(self, stream: Stream) -> Task:
@@ -95,6 +98,8 @@ class Station:
         side.received = b"".join(self.blocks)
         side.totals = stack.endpoint.totals()
         side.discarded = stack.endpoint.discarded + stack.carrier.discarded
+        if self.connection is not None:
+            side.stats = self.connection.stats(self.host.now).as_dict()
         side.fired = dict(self._lan.impaired[side.name].fired)
         return side
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rawproto.transport.endpoint import Totals
 from rawproto.transport.trace import Record
@@ -44,6 +45,8 @@ class Side:
     """Datagrams that reached no connection, by reason, those that the carrier dropped included."""
     fired: dict[str, int] = field(default_factory=dict)
     """Faults that struck what this side sent, by kind; kinds that are on stand there with 0."""
+    stats: dict[str, Any] = field(default_factory=dict)
+    """What the connection had counted and measured in the end (transport.statistics.Stats)."""
     trace: list[Record] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     capture: Path | None = None

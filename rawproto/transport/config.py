@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 
 from rawproto.errors import ConfigError
 
-__all__ = ["MILLISECOND", "SECOND", "Config"]
+__all__ = ["MILLISECOND", "SECOND", "SWITCHES", "Config"]
 
 MILLISECOND = 1_000_000
 SECOND = 1_000_000_000
@@ -145,3 +145,7 @@ class Config:
             raise ConfigError(f"receive_buffer is {self.receive_buffer}; the window field holds at most 4294967295")
         if self.ack_delay >= SECOND // 2:
             raise ConfigError(f"ack_delay is {self.ack_delay} ns; it must be less than half a second")
+
+
+SWITCHES = tuple(field.name for field in fields(Config) if type(field.default) is bool)
+"""The mechanisms that can be switched on and off, by the names of their fields."""

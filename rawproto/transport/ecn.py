@@ -14,7 +14,7 @@ __all__ = ["Ecn"]
 class Ecn:
     """Both halves of ECN for one connection."""
 
-    __slots__ = ("_enabled", "_reduced_until", "_say_reduced", "active", "echo", "marks_echoed", "marks_received")
+    __slots__ = ("_enabled", "_reduced_until", "active", "echo", "marks_echoed", "marks_received", "say_reduced")
 
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled
@@ -25,7 +25,8 @@ class Ecn:
         self.marks_received = 0
         self.marks_echoed = 0
         """Reductions that the peer's echoes asked for."""
-        self._say_reduced = False
+        self.say_reduced = False
+        """The next new data is to tell the peer that its echo was heeded (CWR)."""
         self._reduced_until = 0
 
     def offer(self, flags: int) -> int:
@@ -52,11 +53,14 @@ class Ecn:
             self.echo = True
 
     def must_reduce(self, flags: int, snd_una: int, snd_nxt: int) -> bool:
-        """Tell whether an echo asks for a reduction: 'at most once per window of data' (§6.1.2)."""
-        if not self.active or not flags & ECE or flags & SYN or snd_una < self._reduced_until:
+        """Tell whether an echo asks for a reduction: 'at most once per window of data' (§6.1.2).
+
+        What acknowledges that window's last octet still echoes it: CWR goes out behind that octet.
+        """
+        if not self.active or not flags & ECE or flags & SYN or snd_una <= self._reduced_until:
             return False
         self._reduced_until = snd_nxt
-        self._say_reduced = True
+        self.say_reduced = True
         self.marks_echoed += 1
         return True
 
@@ -65,7 +69,7 @@ class Ecn:
         if not self.active:
             return 0
         flags = ECE if self.echo else 0
-        if new_data and self._say_reduced:
-            self._say_reduced = False
+        if new_data and self.say_reduced:
+            self.say_reduced = False
             flags |= CWR
         return flags

@@ -103,8 +103,8 @@ def _take_ranges(sender: Sender, segment: Segment, now: int) -> tuple[Delivery, 
                 board.acknowledge_range(start, end, delivery)
     if delivery.octets:
         sender.rate.on_delivered(delivery.octets)
-        if delivery.full_number >= 0:
-            sender.path.on_full_sized_acked(delivery.full_size + HEADER_LENGTH, delivery.full_number, now)
+        size, number = delivery.largest
+        sender.path.on_full_sized_acked(size + HEADER_LENGTH, number, now)
     return delivery, advanced
 
 
@@ -154,8 +154,8 @@ def _on_lost(sender: Sender, found: list[Lost], flight: int, now: int) -> None:
     for loss in found:
         sender.recovery.mark(loss.start, loss.end)
         sender.rate.on_lost(loss.end - loss.start)
-        number = loss.burst.full_packet(loss.start, loss.end)
-        if number >= 0 and sender.path.on_full_sized_lost(loss.burst.mss + HEADER_LENGTH, number, now):
+        size, number = loss.burst.largest_packet(loss.start, loss.end)
+        if sender.path.on_full_sized_lost(size + HEADER_LENGTH, number, now):
             sender.take_path("datagrams of this size vanish", now)
         if sender.trace is not None:
             sender.trace.add(

@@ -285,7 +285,7 @@ class PathMtu:
 
         One that the size has fallen below meanwhile tells nothing, nor does one that could not be a reason to fall.
         """
-        if not self._threshold < size <= self.size or number <= self._arrived:
+        if not self.threshold < size <= self.size or number <= self._arrived:
             return False
         self._suspect = min(self._suspect, size)
         if now != self._lost_ns:
@@ -295,7 +295,7 @@ class PathMtu:
 
     def on_retransmission_timeout(self, outstanding_full_sized: bool, now: int) -> bool:
         """The retransmission timer expired; true if `size` fell. Only one with datagrams of that size out counts."""
-        if not outstanding_full_sized or self._threshold >= self.size:
+        if not outstanding_full_sized or self.threshold >= self.size:
             return False
         self._timeouts += 1
         return self._timeouts >= self._patience(TIMEOUTS, MOST_TIMEOUTS) and self._fall()
@@ -311,7 +311,7 @@ class PathMtu:
         return max(count, least)
 
     @property
-    def _threshold(self) -> int:
+    def threshold(self) -> int:
         """No loss of a datagram up to this size speaks against the path."""
         if self.state is PathState.DISABLED:
             return self.maximum

@@ -51,14 +51,18 @@ class Burst:
             self.packet_number + 1 + beyond // self.mss, self.packet_number + self.count - 1
         )  # fmt: skip
 
-    def full_packet(self, start: int, end: int) -> int:
-        """The largest number of a full-sized packet that carried any of the octets `[start, end)`; -1 for none."""
-        number = self.packet_of(end - 1)
+    def largest_packet(self, start: int, end: int) -> tuple[int, int]:
+        """Of the packets that carried any of the octets `[start, end)` the largest: its size and its number.
+
+        The size is that of options and payload, in bytes. Of packets of one size it is the last one.
+        """
         last = self.packet_number + self.count - 1
-        if number == last:
-            tail = self.length - self.first_length - (self.count - 2) * self.mss
-            number -= (tail if self.count > 1 else self.length + self.options) < self.mss
-        return number if number >= self.packet_of(start) else -1
+        if self.count == 1:
+            return self.length + self.options, last
+        number = self.packet_of(end - 1)
+        if number == last and self.packet_of(start) == last:
+            return self.length - self.first_length - (self.count - 2) * self.mss, last
+        return self.mss, number - (number == last)
 
     def start_of(self, packet_number: int) -> int:
         """The first octet of packet `packet_number`, or the burst's start or something beyond its end."""
@@ -102,10 +106,8 @@ class Delivery:
     octets: int = 0
     newest: Burst | None = None
     """The burst sent last among those whose octets were acknowledged."""
-    full_number: int = -1
-    """The largest number of a full-sized packet among those."""
-    full_size: int = 0
-    """The payload of that packet, in bytes."""
+    largest: tuple[int, int] = (0, -1)
+    """The size, without header, and the number of the largest packet among those."""
     lowest_original: int = -1
     """The lowest end of octets that were sent once only: below the highest known ones they show reordering."""
     unharmed: list[tuple[int, int]] | None = None
@@ -136,9 +138,9 @@ class Scoreboard:
         """The ranges that are not acknowledged, in order."""
         return [(chunk.start, chunk.end) for chunk in self._chunks]
 
-    def full_outstanding(self) -> bool:
-        """Tell whether any of it was last sent in a full-sized packet."""
-        return any(chunk.burst.full_packet(chunk.start, chunk.end) >= 0 for chunk in self._chunks)
+    def largest_outstanding(self) -> int:
+        """The size, without header, of the largest packet that any of it was last sent in."""
+        return max((chunk.burst.largest_packet(chunk.start, chunk.end)[0] for chunk in self._chunks), default=0)
 
     # -- sending -----------------------------------------------------------------------------------------------
 
@@ -225,9 +227,7 @@ class Scoreboard:
         burst = chunk.burst
         if delivery.newest is None or burst.packet_number > delivery.newest.packet_number:
             delivery.newest = burst
-        number = burst.full_packet(low, high)
-        if number > delivery.full_number:
-            delivery.full_number, delivery.full_size = number, burst.mss
+        delivery.largest = max(delivery.largest, burst.largest_packet(low, high))
         if chunk.lost:
             self.lost -= octets
         else:

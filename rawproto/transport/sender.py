@@ -263,7 +263,7 @@ class Sender:
 
     def _most(self) -> int:
         """The most octets for one segment now."""
-        if self.reserved:
+        if self.reserved or self.ecn.say_reduced:  # CWR is for one datagram: RFC 3168 §6.1.2
             return self.mss - self.reserved
         return min(self.config.segment_size, self.pacer.quantum())
 

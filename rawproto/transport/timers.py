@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rawproto.transport.config import MILLISECOND
 from rawproto.transport.feedback import find_losses
+from rawproto.wire.rdt_format import HEADER_LENGTH
 
 if TYPE_CHECKING:
     from rawproto.transport.sender import Sender
@@ -66,9 +67,9 @@ def _on_rto(sender: Sender, now: int) -> None:
         for start, end in outstanding:
             sender.recovery.mark(start, end)
         sender.note_recovery(now, reason)
-        full = sender.scoreboard.full_outstanding()
+        large = sender.scoreboard.largest_outstanding() + HEADER_LENGTH > sender.path.threshold
         sender.path.loss_permille = _loss_permille(sender)
-        if sender.path.on_retransmission_timeout(full, now):
+        if sender.path.on_retransmission_timeout(large, now):
             sender.take_path("nothing of this size gets through", now)
     sender.expired = True
     if sender.config.backoff:
