@@ -254,6 +254,17 @@ def sections() -> Iterator[tuple[str, str]]:
     return zip(parts[1::2], parts[2::2], strict=True)
 
 
+def test_contents() -> None:
+    """They name every section and appendix, and each name leads to its heading."""
+    links = re.findall(r"\[([^\]]+)\]\(#([^)]+)\)", " ".join(TEXT.partition("## 1 ")[0].split()))
+    headings = re.findall(r"^## (.+)$", TEXT, re.MULTILINE)
+    assert [anchor for _, anchor in links] == [
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings
+    ]
+    for (name, _), heading in zip(links, headings, strict=True):
+        assert heading.startswith(name)
+
+
 def retired() -> set[str]:
     """The numbers of statements that are gone, from the appendix."""
     return set(re.findall(r"\[(\d[\d.]*-\d+)\]", TEXT.partition("## Appendix B")[2]))

@@ -141,7 +141,7 @@ class BaseSocket(ABC):
         MSG_TRUNC: the rest of a record or datagram that did not fit is lost. MSG_EOR: this was the end of a record.
         """
         received = self._recv(bufsize, flags)
-        return received.data, [], received.flags, received.address
+        return received.data, [], int(received.flags), received.address
 
     def _recv(self, bufsize: int, flags: int) -> Received:
         if bufsize < 0:

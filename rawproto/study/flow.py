@@ -20,8 +20,8 @@ __all__ = ["PORT", "Ending", "Flow"]
 PORT = 7000
 
 PIECE = 1 << 16
-"""Handed over at a time. The stream is this much chance over and over, each time turned by a byte: a piece that is lost,
-doubled or swapped changes the digest, and nobody has to make megabytes of chance for it."""
+"""Handed over at a time. The stream is this much chance over and over, each time turned by a byte: a piece that is
+lost, doubled or swapped changes the digest, and nobody has to make megabytes of chance for it."""
 
 WHOLE = "whole"
 WAITING = "waiting"
@@ -66,7 +66,7 @@ class Flow:
         self.sent = Ending(WAITING, 0)
         """How it ended for the sender: whole, once all of it and its end is acknowledged."""
         self.arrived = Ending(WAITING, 0)
-        """And for the receiver: whole, once it has read the end of the stream and its SHA-256 is that of what was sent."""
+        """And for the receiver: whole, once it has read all, and the SHA-256 is that of what was sent."""
         self.received = 0
         self.stream: Stream | None = None
         """The sender's, once it is connected."""

@@ -1,7 +1,7 @@
 """Pictures of a contest between flows, as SVG: window and goodput of each over time.
 
-Drawn by matplotlib, which is imported only here, when something is drawn. The same contest gives the same bytes with the
-same version of it.
+Drawn by matplotlib, which is imported only here, when something is drawn. The same contest gives the same bytes with
+the same version of it.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rawproto.capture.compare import difference
-from rawproto.capture.journal import Call
+from rawproto.capture.journal import Call, joined
 from rawproto.capture.recording import Recording, Setup, Step
 from rawproto.errors import CaptureError, ConfigError, ProtocolError, ReplayMismatchError
 from rawproto.link.base import Link
@@ -87,8 +87,9 @@ class Replay:
         self.link.inbound = [self.link.strip(frame) for frame in step.inbound]
         self.link.sent.clear()
         self.journal.calls.clear()
-        asked = next((call for call in step.calls if call.name not in OWN_CALLS), None)
+        asked: Call | None = None
         try:
+            asked = next((call for call in joined(step.calls) if call.name not in OWN_CALLS), None)
             if asked is None:
                 self.stack.step(step.time_ns)
             else:

@@ -35,7 +35,7 @@ def check_sequence(connection: Connection, segment: Segment, now: int) -> str:
     receiver = connection.receiver
     seq, end = segment.seq, segment.end
     edge = receiver.rcv_adv + (receiver.fin is not None)
-    if receiver.rcv_nxt <= seq <= edge or seq < receiver.rcv_nxt < end:
+    if receiver.rcv_nxt <= seq <= edge or receiver.irs <= seq < receiver.rcv_nxt < end:
         connection.note_arrival(segment, now)
         return ""
     if segment.flags & RST:
@@ -52,7 +52,8 @@ def _outside(connection: Connection, segment: Segment, now: int) -> str:
     """'If an incoming segment is not acceptable, an acknowledgment should be sent in reply.'"""
     receiver = connection.receiver
     if segment.end > segment.seq:
-        connection.acks.at_once("ACK of a segment outside the window")
+        if connection.config.acknowledgement or segment.flags & SYN:
+            connection.acks.at_once("ACK of a segment outside the window")
     else:
         connection.challenge("ACK of a segment outside the window", now)
     if not receiver.irs <= segment.seq <= receiver.rcv_adv + 1:
@@ -183,7 +184,8 @@ def process_fin(connection: Connection, segment: Segment, now: int) -> str:
     """Eighth."""
     receiver, acks = connection.receiver, connection.acks
     if receiver.at_end:
-        acks.at_once("ACK of a repeated FIN")
+        if connection.config.acknowledgement:
+            acks.at_once("ACK of a repeated FIN")
         return "FIN once more: acknowledged (RFC 9293 §3.10.7.4, eighth)"
     complete = receiver.accept_fin(segment.end - 1 if receiver.fin is None else receiver.fin)
     if connection.config.acknowledgement:

@@ -127,6 +127,11 @@ class Config:
     base_mtu: int = 1200
     """RFC 8899 §5.1.2: BASE_PLPMTU, 'RECOMMENDED ... 1200 bytes'; the size of a whole datagram."""
 
+    @property
+    def answers_marks(self) -> bool:
+        """Whether ECN may be offered: nobody would reduce anything without a congestion control."""
+        return self.ecn and self.congestion_control != "none"
+
     def __post_init__(self) -> None:
         smallest: dict[str, int] = {"max_rto": self.min_rto, "msl": 0, "ack_delay": 0, "base_mtu": 104}
         for field in fields(self):

@@ -81,12 +81,12 @@ class Connection:
         self.codec = codec
         self.records = records
         """The stream has records (SOCK_SEQPACKET)."""
-        self.peer_max_record = 0
-        """The longest record that the peer takes, in bytes."""
+        self.peer_max_record: int | None = None
+        """The longest record that the peer takes, in bytes; None before its SYN has come."""
         self.trace = trace
         self.state = State.CLOSED
         self.end: End | None = None
-        self.ecn = Ecn(enabled=config.ecn)
+        self.ecn = Ecn(enabled=config.answers_marks)
         self.sender = Sender(config, iss, mss, ecn=self.ecn, identity=identity, trace=trace)
         self.receiver = Receiver(config)
         self.acks = Acknowledger(config)
@@ -153,7 +153,8 @@ class Connection:
         sender = self.sender
         if self.records:
             self._check_record(len(data))
-            taken = len(data) if len(data) <= sender.space() else 0
+            known = self.peer_max_record is not None  # before that nobody can tell whether it is too long
+            taken = len(data) if known and len(data) <= sender.space() else 0
         else:
             taken = min(len(data), sender.space())
         if taken:
@@ -164,7 +165,9 @@ class Connection:
         return taken
 
     def _check_record(self, length: int) -> None:
-        limit = min(self.peer_max_record or self.config.max_record, self.config.send_buffer)
+        limit = min(self.config.max_record, self.config.send_buffer)
+        if self.peer_max_record is not None:
+            limit = min(self.peer_max_record, self.config.send_buffer)
         if length > limit:
             raise ProtocolError(f"a record of {length} bytes is too long: this connection takes {limit} at most")
         if not length:

@@ -20,10 +20,9 @@ from rawproto.transport.config import Config
 from rawproto.transport.connection import Connection
 from rawproto.transport.cookie import CookieJar
 from rawproto.transport.datagram import Datagrams
-from rawproto.transport.handshake import MIN_MSS
 from rawproto.transport.isn import InitialSequence
 from rawproto.transport.listener import Listener, answer_statelessly
-from rawproto.transport.segment import ACK, DGM, RST, SYN, Segment
+from rawproto.transport.segment import ACK, DGM, MIN_MSS, RST, SYN, Segment
 from rawproto.transport.state import Event, State
 from rawproto.transport.trace import Discarded, Trace
 

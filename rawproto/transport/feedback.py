@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rawproto.transport.congestion.base import AckSample
 from rawproto.transport.recovery import Phase
 from rawproto.transport.scoreboard import Delivery, Lost
-from rawproto.transport.segment import Segment
+from rawproto.transport.segment import MIN_MSS, Segment
 from rawproto.transport.trace import PacketsLost
 from rawproto.wire.rdt_format import HEADER_LENGTH
 
@@ -22,6 +22,8 @@ __all__ = ["find_losses", "take_ack", "take_window"]
 
 MAX_CHUNKS = 1 << 14
 """In more pieces than this no selective acknowledgement cuts what is outstanding: a peer could ask for any number."""
+LEAST_RANGES = MIN_MSS // 16
+"""So many ranges are listed in any case; with as many as that the list may have been cut (docs/rdt.md §7.3)."""
 _EVERYTHING = 1 << 62
 
 
@@ -69,7 +71,7 @@ def _take_seen(sender: Sender, segment: Segment, now: int) -> int:
     else:
         return 0
     # The newest report. A list as long as it can be may have been cut: nothing beyond it is judged by it.
-    cut = len(segment.sack) >= sender.max_sack_ranges
+    cut = len(segment.sack) >= LEAST_RANGES
     sender.judged_below = segment.sack[-1][1] if cut else sender.snd_nxt
     return rtt
 
@@ -149,6 +151,9 @@ def _on_lost(sender: Sender, found: list[Lost], flight: int, now: int) -> None:
     if _begin(sender, Phase.FAST, flight, now, found[0].rule):
         # RFC 6675 §5, (4.3): 'Retransmit the first data segment presumed dropped', before the window is looked at
         sender.repair_due = True
+    elif any(loss.again and loss.packet_number >= sender.recovery.packet_number for loss in found):
+        sender.recovery.repetition_lost(sender.congestion, sender.packet_number, flight, now)
+        sender.note_recovery(now, "a repetition was lost (RFC 5681 §4.3)")
     sender.newly_lost += sum(loss.end - loss.start for loss in found)
     sender.ranges_lost += len(found)
     for loss in found:
@@ -164,7 +169,9 @@ def _on_lost(sender: Sender, found: list[Lost], flight: int, now: int) -> None:
 
 
 def _begin(sender: Sender, phase: Phase, flight: int, now: int, why: str, *, marked: bool = False) -> bool:
-    begun = sender.recovery.begin(phase, sender.congestion, sender.snd_nxt, flight, now, marked=marked)
+    begun = sender.recovery.begin(
+        phase, sender.congestion, sender.snd_nxt, sender.packet_number, flight, now, marked=marked
+    )
     if begun:
         sender.note_recovery(now, why)
     return begun

@@ -10,17 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rawproto.transport.feedback import take_ack, take_window
-from rawproto.transport.segment import ACK, RST, SYN, Segment
+from rawproto.transport.segment import ACK, MIN_MSS, RST, SYN, Segment
 from rawproto.transport.state import Event, State
 
 if TYPE_CHECKING:
     from rawproto.transport.connection import Connection
     from rawproto.transport.cookie import Baked
 
-__all__ = ["MIN_MSS", "CookieEcho", "receive_in_syn_sent", "syn", "take_cookie", "take_syn"]
+__all__ = ["CookieEcho", "receive_in_syn_sent", "syn", "take_cookie", "take_syn"]
 
-MIN_MSS = 64
-"""docs/rdt.md §3.5: a smaller limit is taken for this one, so that options always leave room for payload."""
+MAX_COOKIE = 48
+"""docs/rdt.md §5.10: longer ones would not fit beside SEEN with the smallest MSS."""
 
 
 class CookieEcho:
@@ -79,7 +79,7 @@ def receive_in_syn_sent(connection: Connection, segment: Segment, now: int) -> s
     connection.advance(Event.SYN_ACK, now)
     take_ack(sender, segment, now)
     take_window(sender, segment, now)
-    if segment.cookie:
+    if 0 < len(segment.cookie) <= MAX_COOKIE:
         connection.cookie.hold(segment.cookie, now, sender.rtt.rto)
         # In each datagram: one that overtakes those before it must not come to a listener that knows nothing of us.
         sender.reserved = len(segment.cookie) + 5 & ~3
@@ -114,7 +114,7 @@ def take_syn(connection: Connection, segment: Segment, now: int) -> None:
     connection.ecn.on_syn(segment.flags)
     connection.note_arrival(segment, now)
     connection.acks.at_once("handshake")  # so that our SYN says what it answers, and gives a round-trip time
-    connection.peer_max_record = segment.record or 0
+    connection.peer_max_record = segment.record
     peer_mss = connection.mss_limit if segment.mss is None else segment.mss
     connection.sender.set_mss(max(MIN_MSS, min(connection.mss_limit, peer_mss)))
 
@@ -125,7 +125,7 @@ def take_cookie(connection: Connection, baked: Baked, now: int) -> None:
     receiver.start(baked.irs)
     receiver.rcv_adv = receiver.rcv_nxt + connection.config.receive_buffer
     connection.ecn.active = baked.ecn
-    connection.peer_max_record = baked.record or 0
+    connection.peer_max_record = baked.record
     sender.set_mss(max(MIN_MSS, min(connection.mss_limit, baked.mss)))
     sender.assume_syn(now)
     connection.acks.on_data(1, now)  # so that the client learns that its cookie was taken

@@ -53,7 +53,7 @@ def answer_statelessly(
     now: int,
 ) -> Segment | None:
     """The answer to a SYN, with a cookie; None if it would be too large for what it answers."""
-    ecn = config.ecn and segment.flags & (ECE | CWR) == ECE | CWR
+    ecn = config.answers_marks and segment.flags & (ECE | CWR) == ECE | CWR
     baked = Baked(segment.seq, mss if segment.mss is None else segment.mss, segment.record, ecn)
     reply = Segment(listener.port, segment.source_port, SYN | ACK | (ECE if ecn else 0), iss, ack=segment.seq + 1)
     reply.wnd = config.receive_buffer

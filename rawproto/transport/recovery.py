@@ -32,13 +32,18 @@ class Phase(StrEnum):
 class Recovery:
     """The episode that is going on, if there is one. Sizes in octets, times in ns."""
 
-    __slots__ = ("_config", "_marked", "_proven", "_prr", "episodes", "phase", "point", "undone")
+    __slots__ = (
+        "_config", "_marked", "_proven", "_prr", "_undoable", "episodes", "packet_number", "phase", "point", "undone"
+    )  # fmt: skip
 
     def __init__(self, config: Config, iss: int) -> None:
         self._config = config
         self._prr: ProportionalRateReduction | None = None
         self._marked = RangeSet()  # taken for lost in this episode
         self._proven = RangeSet()  # of these: known to have arrived without being sent again
+        self._undoable = False  # losses alone led to its reduction, and led to one only
+        self.packet_number = 0
+        """The first packet that was sent after the last reduction."""
         self.phase = Phase.OPEN
         self.point = iss
         """RecoveryPoint: SND.NXT when the episode began."""
@@ -51,7 +56,7 @@ class Recovery:
         return self.phase in (Phase.FAST, Phase.REDUCING)
 
     def begin(
-        self, phase: Phase, congestion: CongestionControl, snd_nxt: int, flight: int, now: int, *,
+        self, phase: Phase, congestion: CongestionControl, snd_nxt: int, packet_number: int, flight: int, now: int, *,
         marked: bool = False,
     ) -> bool:  # fmt: skip
         """Begin an episode for a loss or a mark, unless one is going on; tell whether it did.
@@ -59,20 +64,42 @@ class Recovery:
         `flight` is what was in flight before the loss was found: RFC 9937's RecoverFS. A loss found while only marks
         were answered is repaired in the same episode, without a second reduction.
         """
+        if marked:
+            self._undoable = False  # whatever becomes of the losses, the mark stays
         if self.phase is not Phase.OPEN:
             if self.phase is Phase.REDUCING and phase is Phase.FAST:
                 self.phase = Phase.FAST
             return False
         self._start(phase, snd_nxt)
-        congestion.on_congestion(now, flight, marked=marked)
-        if congestion.proportional and self._config.proportional_rate_reduction and congestion.ssthresh is not None:
-            self._prr = ProportionalRateReduction(congestion.ssthresh, flight, congestion.mss)
+        self._undoable = phase is Phase.FAST
+        self._reduce(congestion, packet_number, flight, now, marked=marked)
         return True
 
-    def on_timeout(self, congestion: CongestionControl, snd_nxt: int, flight: int, now: int, *, again: bool) -> None:
+    def repetition_lost(self, congestion: CongestionControl, packet_number: int, flight: int, now: int) -> None:
+        """What was sent again since the last reduction is lost once more.
+
+        RFC 5681 §4.3: 'the loss of a retransmission ... should be taken as two indications of congestion'.
+        """
+        self._undoable = False
+        self._reduce(congestion, packet_number, flight, now, marked=False)
+
+    def _reduce(
+        self, congestion: CongestionControl, packet_number: int, flight: int, now: int, *, marked: bool
+    ) -> None:
+        self.packet_number = packet_number
+        congestion.on_congestion(now, flight, marked=marked)
+        self._prr = None
+        if congestion.proportional and self._config.proportional_rate_reduction and congestion.ssthresh is not None:
+            self._prr = ProportionalRateReduction(congestion.ssthresh, flight, congestion.mss)
+
+    def on_timeout(
+        self, congestion: CongestionControl, snd_nxt: int, packet_number: int, flight: int, now: int, *, again: bool
+    ) -> None:
         """The retransmission timer has expired: everything begins again from one segment."""
         if not again:
             self._start(Phase.LOSS, snd_nxt)
+            self._undoable = True
+        self.packet_number = packet_number
         self.phase = Phase.LOSS
         self.point = snd_nxt
         self._prr = None
@@ -101,7 +128,7 @@ class Recovery:
     @property
     def mistaken(self) -> bool:
         """Nothing that was taken for lost was."""
-        return self._marked.total > 0 and self._proven.total >= self._marked.total
+        return self._undoable and self._marked.total > 0 and self._proven.total >= self._marked.total
 
     def take_back(self, congestion: CongestionControl, now: int) -> None:
         """End the episode as if it had not been (RFC 4015 §3.2)."""

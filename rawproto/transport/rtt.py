@@ -51,5 +51,6 @@ class RttEstimator:
             self.rttvar += (abs(self.srtt - rtt) - self.rttvar) // 4
             self.srtt += (rtt - self.srtt) // 8
         self.backoffs = 0
-        timeout = self.srtt + max(GRANULARITY, 4 * self.rttvar)
+        # RFC 9002 §6.2.1: the delay of acknowledgements is not in the samples, so the timeout must allow for it.
+        timeout = self.srtt + max(GRANULARITY, 4 * self.rttvar) + self._config.ack_delay
         self._base = min(max(timeout, self._config.min_rto), self._config.max_rto)

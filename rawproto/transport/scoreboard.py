@@ -96,6 +96,8 @@ class Lost:
     time_ns: int
     rule: str
     burst: Burst
+    again: bool = False
+    """It was a repetition."""
 
 
 @dataclass(slots=True)
@@ -262,7 +264,9 @@ class Scoreboard:
                 cut, rule = burst.start_of(threshold + 1), "packet threshold"
             end = min(chunk.end, bound, cut)
             if end > chunk.start:
-                found.append(Lost(chunk.start, end, burst.packet_of(chunk.start), burst.time_ns, rule, burst))
+                found.append(
+                    Lost(chunk.start, end, burst.packet_of(chunk.start), burst.time_ns, rule, burst, chunk.again > 0)
+                )
             if end < min(chunk.end, bound) and burst.packet_of(max(chunk.start, end)) < largest_seen:
                 earliest = burst.time_ns if earliest is None else min(earliest, burst.time_ns)
         for loss in found:

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 from rawproto.wire.rdt_format import Flags
 
-__all__ = ["ACK", "CWR", "DGM", "ECE", "EOR", "FIN", "PSH", "RST", "SYN", "Segment"]
+__all__ = ["ACK", "CWR", "DGM", "ECE", "EOR", "FIN", "MIN_MSS", "PSH", "RST", "SYN", "Segment"]
+
+MIN_MSS = 64
+"""docs/rdt.md §3.5: a smaller limit is taken for this one, so that options always leave room for payload."""
 
 FIN = int(Flags.FIN)
 SYN = int(Flags.SYN)

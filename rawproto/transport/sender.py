@@ -42,6 +42,10 @@ from rawproto.wire.rdt_format import HEADER_LENGTH, MAX_SACK_RANGES
 __all__ = ["Sender", "Sending"]
 
 
+LARGEST_PROBE = 0xFFFF
+"""What the option PROBE can say."""
+
+
 class Sending(NamedTuple):
     """A range `[start, end)` to send, why, and the chunk that it repeats, if it does."""
 
@@ -116,7 +120,7 @@ class Sender:
     def set_mss(self, mss: int) -> None:
         """Take the limit on the payload of datagrams that both ends have agreed on; before any data is sent."""
         enabled = self.config.path_mtu_discovery and self.config.acknowledgement
-        self.path = PathMtu(self.config.base_mtu, mss + HEADER_LENGTH, enabled=enabled)
+        self.path = PathMtu(self.config.base_mtu, min(mss + HEADER_LENGTH, LARGEST_PROBE), enabled=enabled)
         self._take_size()
         self.congestion = self.initial_congestion()
 
@@ -139,7 +143,9 @@ class Sender:
 
     def initial_congestion(self) -> congestion.CongestionControl:
         """RFC 5681 §3.1: if the SYN was lost, 'the initial window ... MUST be one segment'."""
-        window = self.mss * (1 if self.timeouts else self.config.initial_window)
+        segments = self.config.initial_window
+        # RFC 6928 §2: 'min (10*MSS, max (2*MSS, 14600))'
+        window = min(segments * self.mss, max(2 * self.mss, segments * 1460)) if not self.timeouts else self.mss
         return congestion.create(self.config.congestion_control, self.mss, window)
 
     # -- what the application hands over ---------------------------------------------------------------------

@@ -30,7 +30,7 @@ class TailProbe:
         self._repeats = False  # TLP.is_retrans
 
     def arm(self, now: int, srtt: int, ack_delay: int, rto_deadline: int | None, *, single: bool) -> None:
-        """Start the timer (RFC 8985 §7.2): at twice SRTT, or a second, unless the retransmission timer is sooner.
+        """Start the timer (RFC 8985 §7.2): at twice SRTT, or a second, but no later than the retransmission timer.
 
         With a `single` segment in flight the peer may hold its acknowledgement back for `ack_delay`.
         """
@@ -38,8 +38,7 @@ class TailProbe:
         if not self._enabled or self.end is not None:
             return
         at = now + (2 * srtt + (ack_delay if single else 0) if srtt else SECOND)
-        if rto_deadline is None or at < rto_deadline:
-            self.deadline = at
+        self.deadline = at if rto_deadline is None else min(at, rto_deadline)
 
     def stop(self) -> None:
         """Nothing is outstanding, or a loss is being repaired: no probe is wanted."""

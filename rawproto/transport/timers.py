@@ -35,12 +35,13 @@ def handle_timeout(sender: Sender, now: int) -> None:
         sender.fired("reordering", sender.rack.rtt, now)
         if find_losses(sender, now, sender.scoreboard.in_flight):
             sender.recovery.on_ack(sender.congestion, sender.snd_una, 0, sender.scoreboard.in_flight, now, safe=False)
-    if sender.rto_deadline is not None and now >= sender.rto_deadline:
-        sender.fired("rto", sender.rtt.rto, now)
-        _on_rto(sender, now)
     if sender.tail.deadline is not None and now >= sender.tail.deadline:
         sender.fired("tail loss probe", 2 * sender.rtt.srtt, now)
         sender.tail.fire()
+        sender.rto_deadline = now + sender.rtt.rto  # it goes before the timeout, and starts that anew
+    if sender.rto_deadline is not None and now >= sender.rto_deadline:
+        sender.fired("rto", sender.rtt.rto, now)
+        _on_rto(sender, now)
     if sender.persist.deadline is not None and now >= sender.persist.deadline:
         sender.fired("persist", sender.persist.interval(sender.rtt.rto), now)
         sender.persist.fire(now, sender.rtt.rto)
@@ -62,7 +63,12 @@ def _on_rto(sender: Sender, now: int) -> None:
     else:
         outstanding = sender.scoreboard.outstanding()
         sender.recovery.on_timeout(
-            sender.congestion, sender.snd_nxt, flight or sender.scoreboard.lost, now, again=sender.expired
+            sender.congestion,
+            sender.snd_nxt,
+            sender.packet_number,
+            flight or sender.scoreboard.lost,
+            now,
+            again=sender.expired,
         )
         for start, end in outstanding:
             sender.recovery.mark(start, end)

@@ -1,0 +1,1 @@
+"""What the transport shows in virtual time: the modules behind scripts/grid, scripts/fairness and scripts/survival."""

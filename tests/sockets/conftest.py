@@ -102,6 +102,12 @@ class Pair:
             each.settimeout(PATIENCE)
         return near, far
 
+    @staticmethod
+    def in_a_call(host: Host, count: int = 1) -> Callable[[], bool]:
+        """So many threads wait in calls on `host`, one of them as the one that polls."""
+        driver = host.driver
+        return lambda: driver._waiting == count and driver._polling not in (None, driver._thread)
+
     def close(self, linger: float = 0) -> None:
         """Close the hosts, then what they were recorded in."""
         self.client.close(linger)

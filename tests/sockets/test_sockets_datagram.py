@@ -307,7 +307,7 @@ def test_a_datagram_wakes_one_and_a_stream_the_other(make: Make, until: Until, r
     stream, streamed = pair.connected(8)
     near, far = pair.datagrams(7)
     waiting = pair.start(lambda: far.recv(10)), pair.start(lambda: streamed.recv(10))
-    until(lambda: pair.server.driver._waiting == 2)
+    until(pair.in_a_call(pair.server, 2))
     near.send(b"datagram")
     assert waiting[0].result() == b"datagram"
     stream.send(b"stream")
@@ -323,9 +323,9 @@ def test_closing_wakes_the_thread_that_waits(make: Make, until: Until, others: i
         other = pair.client.socket()
         other.listen()
         pair.start(other.accept)
-        until(lambda: pair.client.driver._waiting == 1)
+        until(pair.in_a_call(pair.client))
     reader = pair.start(lambda: near.recv(1))
-    until(lambda: pair.client.driver._waiting == 1 + others)
+    until(pair.in_a_call(pair.client, 1 + others))
     near.close()
     with pytest.raises(OSError, match="closed") as caught:
         reader.result()
@@ -338,7 +338,7 @@ def test_closing_the_host_wakes_the_thread_that_waits(make: Make, until: Until) 
     pair = make()
     near, _ = pair.datagrams()
     reader = pair.start(lambda: near.recv(1))
-    until(lambda: pair.client.driver._waiting == 1)
+    until(pair.in_a_call(pair.client))
     pair.client.close(linger=0)
     with pytest.raises(OSError, match="host was closed"):
         reader.result()
@@ -348,7 +348,7 @@ def test_shutting_down_wakes_the_reader_and_ends_sending(make: Make, until: Unti
     pair = make()
     near, _ = pair.datagrams()
     reader = pair.start(lambda: near.recv(1))
-    until(lambda: pair.client.driver._waiting == 1)
+    until(pair.in_a_call(pair.client))
     near.shutdown(socket.SHUT_RDWR)
     assert reader.result() == b""
     with pytest.raises(BrokenPipeError):

@@ -34,12 +34,6 @@ def read_all(connection: Socket) -> bytes:
     return b"".join(blocks)
 
 
-def in_a_call(host: Host, count: int = 1) -> Callable[[], bool]:
-    """So many threads wait in calls, one of them as the one that polls."""
-    driver = host.driver
-    return lambda: driver._waiting == count and driver._polling not in (None, driver._thread)
-
-
 # -- the background thread ---------------------------------------------------------------------------------------------
 
 
@@ -91,7 +85,7 @@ def test_a_loss_is_repaired_while_another_thread_polls_without_a_timer(make: Mak
     listener.listen()
     near, far = pair.connected()
     pair.start(listener.accept)
-    until(in_a_call(pair.client))  # it sleeps for ever: there was no timer when it began
+    until(pair.in_a_call(pair.client))  # it sleeps for ever: there was no timer when it began
     pair.client_link.lose, pair.client_link.over = 10, DATA_FRAME  # the whole first window
     reader = pair.start(lambda: read_all(far))
     near.sendall(bytes(100_000))  # more than the buffer holds: it waits, and the timer was set by its own call
@@ -105,7 +99,7 @@ def test_a_lost_syn_is_sent_again_while_another_thread_polls_without_a_timer(mak
     near, far = pair.connected(7)  # the neighbours know each other
     pair.listen(8)
     pair.start(lambda: near.recv(1))
-    until(in_a_call(pair.client))
+    until(pair.in_a_call(pair.client))
     pair.client_link.lose, pair.client_link.over = 1, 60
     late = pair.client.socket()
     late.setblocking(False)
@@ -135,7 +129,7 @@ def test_each_of_two_readers_of_one_connection_gets_a_part(make: Make, until: Un
     pair = make()
     near, far = pair.connected()
     readers = [pair.start(lambda: far.recv(1)) for _ in range(2)]
-    until(in_a_call(pair.server, 2))
+    until(pair.in_a_call(pair.server, 2))
     near.sendall(b"ab")
     assert {reader.result() for reader in readers} == {b"a", b"b"}
 
@@ -175,7 +169,7 @@ def test_closing_a_socket_wakes_the_thread_that_waits_on_it(make: Make, until: U
     other.listen()
     if others:
         pair.start(other.accept)
-        until(in_a_call(pair.client))
+        until(pair.in_a_call(pair.client))
     each = near
     if call == "accept":
         each = pair.client.socket()
@@ -183,7 +177,7 @@ def test_closing_a_socket_wakes_the_thread_that_waits_on_it(make: Make, until: U
     each.settimeout(None)
     calls = {"accept": each.accept, "recv": lambda: each.recv(1), "send": lambda: each.sendall(bytes(200_000))}
     task = pair.start(calls[call])
-    until(in_a_call(pair.client, 1 + others))
+    until(pair.in_a_call(pair.client, 1 + others))
     each.close()
     with pytest.raises(OSError, match="closed") as caught:
         task.result()
@@ -196,7 +190,7 @@ def test_shutting_down_reading_wakes_the_reader(make: Make, until: Until) -> Non
     pair = make()
     near, _ = pair.connected()
     reader = pair.start(lambda: near.recv(1))
-    until(in_a_call(pair.client))
+    until(pair.in_a_call(pair.client))
     near.shutdown(socket.SHUT_RD)
     assert reader.result() == b""
 
@@ -205,7 +199,7 @@ def test_shutting_down_writing_wakes_the_writer(make: Make, until: Until) -> Non
     pair = make(config=SMALL)
     near, _ = pair.connected()
     writer = pair.start(lambda: near.sendall(bytes(200_000)))
-    until(in_a_call(pair.client))
+    until(pair.in_a_call(pair.client))
     near.shutdown(socket.SHUT_WR)
     with pytest.raises(BrokenPipeError):
         writer.result()
@@ -217,7 +211,7 @@ def test_closing_the_host_wakes_all_and_every_later_call_fails(make: Make, until
     near, far = pair.connected()
     listener.settimeout(None)
     tasks = [pair.start(listener.accept), pair.start(lambda: far.recv(1))]
-    until(in_a_call(pair.server, 2))
+    until(pair.in_a_call(pair.server, 2))
     pair.server.close(linger=0)
     for task in tasks:
         with pytest.raises(OSError, match="host was closed") as caught:
@@ -283,7 +277,7 @@ def test_a_failed_link_is_told_by_every_call(make: Make, until: Until, linger: f
     listener = pair.listen(8)
     near, far = pair.connected()
     waiting = [pair.start(listener.accept), pair.start(lambda: far.recv(1))]
-    until(in_a_call(pair.server, 2))
+    until(pair.in_a_call(pair.server, 2))
     pair.server_link.lose = 1 << 30
     far.sendall(b"what a linger would wait for")
     pair.server_link.failure = LinkError(errno.ENETDOWN, "the interface went down")
@@ -395,7 +389,7 @@ def test_a_call_that_is_interrupted_leaves_all_usable(
     listener.listen()
     if others:
         pair.start(lambda: near.recv(100))
-        until(in_a_call(pair.client))
+        until(pair.in_a_call(pair.client))
     blocked = pair.client.socket()
     calls: dict[str, Callable[[], object]] = {
         "recv": lambda: there.recv(1),
@@ -489,7 +483,7 @@ def test_hosts_come_and_go_with_threads_in_calls(make: Make, until: Until) -> No
         near, far = pair.connected()
         listener.settimeout(None)
         tasks = [pair.start(call) for call in (listener.accept, partial(far.recv, 1), partial(near.recv, 1))]
-        until(in_a_call(pair.server, 2))
+        until(pair.in_a_call(pair.server, 2))
         closing = [threading.Thread(target=host.close, args=(0,)) for host in (pair.server, pair.client)]
         for thread in closing:
             thread.start()

@@ -182,7 +182,7 @@ def test_a_record_waits_for_room_for_all_of_it(make: Make, until: Until, call: s
     fill(near)
     near.settimeout(10)
     sender = pair.start(lambda: getattr(near, call)(b"last" * 1500))
-    until(lambda: pair.client.driver._waiting == 1)
+    until(pair.in_a_call(pair.client))
     for _ in range(FILLING):
         assert far.recv(9000) == bytes(6000)
     assert far.recv(9000) == b"last" * 1500
@@ -235,7 +235,7 @@ def test_closing_wakes_the_thread_that_waits(make: Make, until: Until) -> None:
     near, _ = pair.connected()
     near.settimeout(None)
     reader = pair.start(near.recv_record)
-    until(lambda: pair.client.driver._waiting == 1)
+    until(pair.in_a_call(pair.client))
     near.close()
     with pytest.raises(OSError, match="closed") as caught:
         reader.result()

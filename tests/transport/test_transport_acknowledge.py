@@ -29,7 +29,7 @@ def data(client: Connection, seq: int, length: int = MSS, number: int = 0, **mor
     return segment_of(client, ACK, seq=seq, payload=bytes(length), packet_number=packet, **more)
 
 
-@pytest.mark.rdt("7.2-2")
+@pytest.mark.rdt("7.2-2", "7.2-5")
 @pytest.mark.rfc("9293", "SHLD-18", "MUST-40")
 def test_a_single_segment_is_acknowledged_after_forty_milliseconds() -> None:
     pair, client, server = ready()
@@ -44,6 +44,7 @@ def test_a_single_segment_is_acknowledged_after_forty_milliseconds() -> None:
     assert server.stats(pair.now).delayed_acks == 1
 
 
+@pytest.mark.rdt("7.2-5")
 @pytest.mark.rfc("9293", "SHLD-19", "MUST-58")
 @pytest.mark.rfc("5681", "4.2-2")
 def test_every_second_segment_is_acknowledged_at_once() -> None:
@@ -74,6 +75,7 @@ def test_a_stream_takes_one_acknowledgement_for_two_segments_at_most() -> None:
     assert acks == 20
 
 
+@pytest.mark.rdt("7.2-6")
 @pytest.mark.rfc("5681", "3.2-1")
 def test_a_segment_out_of_order_is_acknowledged_at_once_and_one_that_fills_the_gap_too() -> None:
     pair, client, _ = ready()
@@ -94,7 +96,7 @@ def test_a_segment_that_fills_one_gap_of_two_is_acknowledged_at_once() -> None:
     assert len(ack.sack) == 1
 
 
-@pytest.mark.rdt("7.2-2")
+@pytest.mark.rdt("7.2-2", "7.2-6")
 @pytest.mark.rfc("9293", "3.10.7.4-2")
 def test_a_fin_is_acknowledged_at_once() -> None:
     pair, client, _ = ready()
@@ -104,7 +106,7 @@ def test_a_fin_is_acknowledged_at_once() -> None:
     assert again.ack == ack.ack
 
 
-@pytest.mark.rdt("7.2-2", "3.5-15")
+@pytest.mark.rdt("7.2-2", "3.5-15", "7.2-6")
 def test_octets_that_came_before_are_acknowledged_at_once() -> None:
     pair, client, _ = ready()
     base = client.sender.snd_nxt
@@ -173,7 +175,7 @@ def test_seen_is_the_largest_packet_and_not_the_last() -> None:
     assert ack.seen == (number + 7, 0)
 
 
-@pytest.mark.rdt("7.3-1", "7.3-2")
+@pytest.mark.rdt("7.3-1", "7.3-2", "3.5-7")
 @pytest.mark.rfc("2018", "3-1", "4-2")
 def test_all_that_is_held_out_of_order_is_reported_lowest_first() -> None:
     pair, client, _ = ready()
@@ -203,7 +205,7 @@ def test_what_was_reported_is_kept() -> None:
     assert pair.read(server) == b"hello world"
 
 
-@pytest.mark.rdt("3.5-15")
+@pytest.mark.rdt("3.5-15", "7.3-7")
 @pytest.mark.rfc("2883", "4-1", "4-3")
 def test_what_came_twice_is_reported_once() -> None:
     pair, client, _ = ready()
@@ -265,3 +267,20 @@ def test_a_long_round_trip_is_measured_without_the_peers_delay() -> None:
     pair.write(client, b"x")
     pair.run(SECOND)
     assert client.sender.rtt.latest == 2 * DELAY
+
+
+@pytest.mark.rdt("7.3-7")
+def test_a_later_repetition_takes_the_place_of_one_that_was_not_reported() -> None:
+    pair, client, _ = ready()
+    base = client.sender.snd_nxt
+    pair.answers("server", data(client, 0), data(client, MSS, number=1))
+    (ack,) = pair.answers("server", data(client, 0, number=2), data(client, MSS, 100, number=5))
+    assert ack.dsack == (base + MSS, base + MSS + 100)
+
+
+@pytest.mark.rdt("7.2-1")
+def test_the_acknowledgement_is_the_next_octet_expected() -> None:
+    pair, client, _ = ready()
+    base = client.sender.snd_nxt
+    acks = [pair.answers("server", data(client, at, 10, number))[-1].ack for number, at in enumerate((10, 0, 30, 20))]
+    assert acks == [base, base + 20, base + 20, base + 40]

@@ -394,6 +394,30 @@ def test_in_startup_the_pacing_rate_never_falls() -> None:
     assert bench.cc.pacing_rate == 2_742_300
 
 
+@pytest.mark.rfc(DRAFT, "5.3.1.1")
+def test_startup_paces_at_twice_the_bandwidth_and_more_with_a_window_of_two_products() -> None:
+    bench = Bench()
+    for rate in (1_000_000, 2_000_000):
+        bench.ack(rate, delivered=1000)
+        assert bench.cc.pacing_rate == rate * 277 * 99 // 10_000
+    for _ in range(200):
+        bench.ack(2_000_000, octets=1000, new_round=False, wait=MS // 2)
+    assert bench.cc.state is State.STARTUP
+    assert 0 <= bench.cc.cwnd - 160_000 - bench.model.extra_acked <= 1000
+
+
+@pytest.mark.rfc(DRAFT, "5.3.1.1")
+def test_startup_doubles_the_rate_each_round_trip() -> None:
+    flow = Flow(Path(rate=25_000_000, buffer=4_000_000)).run(SECOND)
+    (_, _), (over, state) = flow.states[:2]
+    assert state is State.DRAIN
+    totals = [max((total for at, total in flow.rates if at <= end), default=0) for end in range(0, over, 40 * MS)]
+    rounds = [later - earlier for earlier, later in pairwise(totals)][1:]
+    growing = [(before, after) for before, after in pairwise(rounds) if after < 500_000]  # half of what the path holds
+    assert len(growing) >= 4
+    assert all(1.7 <= after / before <= 2.8 for before, after in growing)
+
+
 @pytest.mark.rfc(DRAFT, "5.3.1.2")
 def test_three_rounds_without_growth_end_startup() -> None:
     bench = Bench()
@@ -517,6 +541,16 @@ def test_a_sample_that_the_application_limited_counts_only_if_it_is_larger() -> 
     assert bench.model.max_bw == 300_000
     bench.ack(2_000_000, app_limited=True)
     assert bench.model.max_bw == 2_000_000
+
+
+@pytest.mark.rfc(DRAFT, "5.3.3.2")
+def test_cruising_keeps_to_the_bandwidth_until_it_is_time_to_probe() -> None:
+    bench = Bench().cruising()
+    for _ in range(25):  # 40 round trips or 2 s would be time
+        bench.ack(in_flight=30_000)
+        assert (bench.cc.state, bench.cc.pacing_rate) == (State.CRUISE, 990_000)
+    bench.ack(in_flight=30_000, wait=2 * SECOND)
+    assert bench.cc.state is State.REFILL
 
 
 # -- losses ------------------------------------------------------------------------------------------------------------

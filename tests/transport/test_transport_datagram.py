@@ -20,7 +20,7 @@ def say(pair: Pair, port: DatagramPort, data: bytes, to: int = 2000, name: str =
     return endpoint.datagrams.send(port, pair.other(name), to, data, endpoint.mss)
 
 
-@pytest.mark.rdt("3.4-8", "10-4")
+@pytest.mark.rdt("3.4-8", "10-4", "14-3")
 @pytest.mark.parametrize("data", [b"", b"x", bytes(1440)], ids=len)
 def test_a_datagram_arrives_as_it_was_sent(data: bytes) -> None:
     pair = Pair()
@@ -33,6 +33,7 @@ def test_a_datagram_arrives_as_it_was_sent(data: bytes) -> None:
     assert (here.sent, there.received) == (1, 1)
 
 
+@pytest.mark.rdt("14-4")
 def test_several_keep_their_boundaries_and_lost_ones_are_gone() -> None:
     pair = Pair()
     here, there = ports(pair)
@@ -55,6 +56,7 @@ def test_an_answer_goes_to_who_has_asked() -> None:
     assert list(here.queue) == [Message("server", 2000, b"answer")]
 
 
+@pytest.mark.rdt("14-3")
 def test_a_connected_port_takes_those_of_its_remote_alone() -> None:
     pair = Pair()
     here, there = ports(pair)
@@ -67,6 +69,7 @@ def test_a_connected_port_takes_those_of_its_remote_alone() -> None:
     assert pair.server.endpoint.discarded == {"no datagram port": 1}
 
 
+@pytest.mark.rdt("14-8")
 def test_a_full_queue_drops_and_counts() -> None:
     pair = Pair(plain(max_datagrams=3))
     here, there = ports(pair)
@@ -79,6 +82,7 @@ def test_a_full_queue_drops_and_counts() -> None:
     assert pair.server.endpoint.discarded == {"datagram queue full": 2}
 
 
+@pytest.mark.rdt("14-8")
 def test_more_than_the_wire_takes_is_not_taken() -> None:
     pair = Pair(plain(max_datagrams=3))
     here, _ = ports(pair)
@@ -87,6 +91,7 @@ def test_more_than_the_wire_takes_is_not_taken() -> None:
     assert say(pair, here, b"x")
 
 
+@pytest.mark.rdt("14-2")
 def test_what_no_datagram_holds_is_an_error() -> None:
     pair = Pair()
     here, _ = ports(pair)
@@ -94,6 +99,7 @@ def test_what_no_datagram_holds_is_an_error() -> None:
         say(pair, here, bytes(1441))
 
 
+@pytest.mark.rdt("14-6", "14-7")
 def test_where_nobody_takes_datagrams_a_connected_port_is_told() -> None:
     pair = Pair()
     here = pair.client.endpoint.datagrams.open(1000)
@@ -104,6 +110,7 @@ def test_where_nobody_takes_datagrams_a_connected_port_is_told() -> None:
     assert [s.flags for s in pair.server.segments()] == [DGM | RST]
 
 
+@pytest.mark.rdt("14-7")
 def test_a_port_without_a_remote_is_not_told() -> None:
     pair = Pair()
     here = pair.client.endpoint.datagrams.open(1000)
@@ -119,6 +126,7 @@ def test_a_refusal_is_never_answered() -> None:
     assert pair.server.endpoint.discarded == {"reset for no connection": 1}
 
 
+@pytest.mark.rdt("14-1")
 def test_ports_are_taken_and_given_back() -> None:
     datagrams = Pair().client.endpoint.datagrams
     port = datagrams.open(1000)
@@ -153,6 +161,7 @@ def test_a_datagram_is_no_part_of_a_stream_on_the_same_ports() -> None:
     assert server.end is None
 
 
+@pytest.mark.rdt("14-4")
 def test_a_stalled_stream_holds_up_no_datagram() -> None:
     pair = Pair(server_config=plain(receive_buffer=1000))
     client, server = pair.connect()
@@ -187,3 +196,37 @@ def test_datagrams_leave_in_the_order_in_which_they_were_handed_over() -> None:
         say(pair, (here, other)[index % 2], b"%d" % index)
     pair.run(SECOND)
     assert [message.data for message in there.queue] == [b"%d" % index for index in range(10)]
+
+
+@pytest.mark.rdt("14-1")
+def test_a_stream_may_have_the_same_port() -> None:
+    pair = Pair()
+    client, server = pair.connect(2000)
+    here, there = ports(pair)
+    say(pair, here, b"datagram")
+    pair.write(client, b"stream")
+    pair.run(SECOND)
+    assert ([message.data for message in there.queue], pair.read(server)) == ([b"datagram"], b"stream")
+
+
+@pytest.mark.rdt("14-5")
+def test_datagrams_are_numbered_for_each_port_and_none_is_dropped_for_its_number() -> None:
+    pair = Pair()
+    here, there = ports(pair)
+    other = pair.client.endpoint.datagrams.open(1001)
+    for port in (here, here, other, here):
+        say(pair, port, b"x")
+    pair.duplicate("client", 0)
+    pair.delay("client", 1, SECOND)
+    pair.run(2 * SECOND)
+    assert [s.packet_number for s in pair.client.segments()] == [0, 1, 0, 2]
+    assert len(there.queue) == 5
+
+
+@pytest.mark.rdt("14-9")
+def test_a_datagram_may_not_be_marked() -> None:
+    pair = Pair()
+    here, _ = ports(pair)
+    say(pair, here, b"x")
+    pair.flush()
+    assert pair.client.ect == [False]

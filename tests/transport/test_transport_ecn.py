@@ -28,7 +28,7 @@ def capable(pair: Pair, name: str) -> list[tuple[Segment, bool]]:
     return list(zip(side.segments(), side.ect, strict=True))
 
 
-@pytest.mark.rdt("3.4-6")
+@pytest.mark.rdt("3.4-6", "9.3-1")
 @pytest.mark.rfc("3168", "6.1.1-1")
 @pytest.mark.rfc("9293", "SHLD-8")
 @pytest.mark.parametrize("cookies", [True, False])
@@ -61,6 +61,7 @@ def test_both_that_open_at_once_agree_too() -> None:
     assert a.ecn.active == b.ecn.active
 
 
+@pytest.mark.rdt("9.3-2")
 @pytest.mark.rfc("3168", "6.1.1-2", "6.1.1-3", "6.1.4", "6.1.5")
 @pytest.mark.parametrize("ecn", [True, False])
 def test_only_new_data_may_be_marked(ecn: bool) -> None:
@@ -96,7 +97,7 @@ def test_a_tail_loss_probe_that_repeats_may_not_be_marked() -> None:
 @pytest.mark.rfc("3168", "6.1.6")
 def test_window_and_path_probes_may_not_be_marked() -> None:
     pair = Pair(Config(base_mtu=500), server_config=Config(receive_buffer=2000))
-    client, server = pair.connect()
+    client, _ = pair.connect()
     pair.client.largest = 1000
     pair.write(client, fill(4000))
     pair.run(20 * SECOND)
@@ -107,6 +108,7 @@ def test_window_and_path_probes_may_not_be_marked() -> None:
         assert bool(segment.payload) or not ect
 
 
+@pytest.mark.rdt("9.3-3")
 @pytest.mark.rfc("3168", "6.1.3-1", "6.1.3-2")
 def test_a_mark_is_echoed_on_every_acknowledgement_until_the_sender_says_that_it_has_reduced() -> None:
     pair, client, server = agreed()
@@ -124,6 +126,7 @@ def test_a_mark_is_echoed_on_every_acknowledgement_until_the_sender_says_that_it
     assert server.stats(pair.now).ecn_marks == 1
 
 
+@pytest.mark.rdt("9.3-3")
 @pytest.mark.rfc("3168", "6.1.3-1")
 def test_a_mark_that_comes_with_the_news_of_a_reduction_is_echoed_anew() -> None:
     pair, client, server = agreed()
@@ -133,6 +136,7 @@ def test_a_mark_that_comes_with_the_news_of_a_reduction_is_echoed_anew() -> None
     assert server.ecn.echo
 
 
+@pytest.mark.rdt("9.3-4", "9.3-5")
 @pytest.mark.rfc("3168", "6.1.2-1", "6.1.2-2", "6.1.2-3")
 def test_marks_of_one_window_reduce_it_once_and_the_peer_is_told_once() -> None:
     pair, client, server = agreed()
@@ -175,6 +179,7 @@ def test_a_mark_is_not_lost_with_the_acknowledgement_that_told_of_it() -> None:
     assert client.stats(pair.now).ecn_reductions == 1
 
 
+@pytest.mark.rdt("9.1-3")
 @pytest.mark.rfc("3168", "6.1.2-1")
 def test_a_loss_and_a_mark_of_the_same_window_reduce_it_once() -> None:
     pair, client, server = agreed()
@@ -202,6 +207,7 @@ def test_without_agreement_the_flags_mean_nothing() -> None:
     assert all(not s.flags & (ECE | CWR) for s in pair.take("server"))
 
 
+@pytest.mark.rdt("7.2-6", "9.3-3")
 @pytest.mark.rfc("3168", "6.1.3-1")
 def test_a_mark_is_acknowledged_without_delay() -> None:
     pair = Pair(plain(ecn=True, delayed_ack=True))

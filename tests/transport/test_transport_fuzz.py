@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rawproto.testing.pair import Pair
+from rawproto.testing.pair import Pair, fill
 from rawproto.transport.config import SECOND, Config
 from rawproto.transport.connection import Connection
 from rawproto.transport.segment import ACK, FIN, RST, SYN, Segment
@@ -107,6 +107,14 @@ def crafted(rng: Random, connection: Connection) -> bytes:
         segment.sack = tuple((ack + low, ack + high) for low, high in zip(edges[::2], edges[1::2], strict=True))
     if rng.random() < 0.2:
         segment.mss = rng.randrange(1 << 16)
+        segment.record = rng.choice([None, 1, rng.randrange(1 << 32)])
+    if rng.random() < 0.3:
+        start = near(rng, sender.snd_una, sender.iss)
+        segment.dsack = (start, min(start + rng.randrange(1, 1 << 16), (1 << 64) - 1))
+    if rng.random() < 0.2:
+        segment.probe, segment.probed = rng.choice([0, 104, 1400]), rng.choice([0, 104, 1400, 65_535])
+    if rng.random() < 0.1:
+        segment.cookie = rng.randbytes(rng.randrange(1, 60))
     (datagram,) = connection.codec.encode(segment, 60_000)
     if rng.random() < 0.2:
         mutated = bytearray(datagram)
@@ -142,7 +150,7 @@ def test_crafted_datagrams_never_raise_and_never_break_the_counters(state: State
     endpoint = pair.client.endpoint
     for _ in range(60):
         batch = [crafted(rng, connection) for _ in range(rng.choice([1, 1, 1, 4]))]
-        endpoint.receive("server", batch, pair.now)
+        endpoint.receive("server", batch, pair.now, marked=rng.random() < 0.1)
         for _ in range(200):
             if not endpoint.pending:
                 break
@@ -208,3 +216,67 @@ def test_two_endpoints_come_to_rest_after_injected_segments(seed: int) -> None:
         while (at := pair.next_event()) is not None and at <= start:
             pair.step()
             assert len(pair.client.sent) + len(pair.server.sent) - before < 300
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("cookies", [True, False])
+def test_a_listener_survives_whatever_comes_and_keeps_no_more_than_its_backlog(seed: int, cookies: bool) -> None:
+    rng = Random(f"listener {seed}")
+    pair = Pair(Config(cookies=cookies, max_replies=50))
+    listener = pair.server.endpoint.listen(80, 4, records=rng.random() < 0.5)
+    endpoint = pair.server.endpoint
+    given: list[bytes] = []
+    for _ in range(100):
+        segment = Segment(
+            rng.randrange(1, 4), 80, rng.choice([SYN, SYN, ACK, ACK | FIN, RST, rng.randrange(1 << 16)]), 0
+        )
+        segment.seq = near(rng, 1000)
+        segment.ack = near(rng, *(answer.seq + 1 for answer in pair.take("server")), 5)
+        segment.record = rng.choice([None, 1000])
+        segment.payload = bytes(rng.choice([0, 0, 100]))
+        segment.cookie = rng.choice([b"", rng.randbytes(36), *given[-2:]])
+        endpoint.receive(rng.choice(["a", "b"]), endpoint.codec.encode(segment, 1400), pair.now)
+        for _, batch, _ in endpoint.poll_transmit(pair.now):
+            given += [s.cookie for s in endpoint.codec.decode(batch, lambda reason, length: None) if s.cookie]
+        pair.now += rng.choice([0, 1, SECOND])
+        due = endpoint.next_timeout()
+        if due is not None and due <= pair.now:
+            endpoint.handle_timeout(pair.now)
+        assert len(listener.queue) + listener.half_open <= 4
+        assert sum(c.established for c in endpoint.connections.values()) >= len(listener.queue)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_two_endpoints_on_a_bad_wire_lose_and_invent_nothing(seed: int) -> None:
+    """Everything on: each octet arrives once and in order, and both sides come to an end."""
+    rng = Random(f"wire {seed}")
+    pair = Pair(
+        Config(
+            receive_buffer=rng.choice([5000, 1 << 20]), congestion_control=rng.choice(["reno", "cubic", "bbr", "none"])
+        ),
+        datagram_size=rng.choice([300, 1480, 9000]),
+    )
+    for name in ("client", "server"):
+        numbers = range(3000)
+        pair.drop(name, *(n for n in numbers if rng.random() < 0.1))
+        pair.duplicate(name, *(n for n in numbers if rng.random() < 0.1))
+        pair.mark(name, *(n for n in numbers if rng.random() < 0.1))
+        for number in numbers:
+            if rng.random() < 0.1:
+                pair.delay(name, number, rng.randrange(SECOND // 20))
+    ends = pair.connect()
+    left = [fill(rng.randrange(60_000)), fill(rng.randrange(60_000))[::-1]]
+    sent, got = list(left), [b"", b""]
+    for _ in range(40_000):
+        for index, end in enumerate(ends):
+            if left[index] and rng.random() < 0.5:
+                left[index] = left[index][end.send(left[index][: rng.randrange(1, 20_000)], pair.now) :]
+            if not left[index]:
+                end.shutdown(pair.now)
+            if rng.random() < 0.5:
+                got[1 - index] += pair.read(end)
+        pair.step()
+        if all(end.receiver.at_end and not end.receiver.ready for end in ends):
+            break
+    assert got == sent
+    assert all(end.end is None or end.end.cause == "closed" for end in ends)

@@ -7,8 +7,6 @@ import pytest
 from rawproto.transport.config import SECOND
 from rawproto.transport.keepalive import KeepAlive
 
-pytestmark = pytest.mark.rfc("9293", "3.8.4")
-
 TWO_HOURS = 7200 * SECOND
 
 
@@ -19,16 +17,18 @@ def small(count: int = 3) -> KeepAlive:
     return keep_alive
 
 
+@pytest.mark.rdt("5.11-1")
+@pytest.mark.rfc("9293", "MUST-25")
 def test_it_is_off_unless_asked_for() -> None:
-    """MUST-25."""
     keep_alive = KeepAlive()
     keep_alive.on_heard(0)
     assert keep_alive.next_timeout(owed=False) is None
     assert keep_alive.handle_timeout(10 * TWO_HOURS, owed=False) is None
 
 
+@pytest.mark.rdt("5.11-1")
+@pytest.mark.rfc("9293", "MUST-24")
 def test_it_can_be_turned_on_and_off_on_the_way() -> None:
-    """MUST-24."""
     keep_alive = KeepAlive()
     keep_alive.on_heard(5)
     keep_alive.enabled = True
@@ -37,8 +37,10 @@ def test_it_can_be_turned_on_and_off_on_the_way() -> None:
     assert keep_alive.next_timeout(owed=False) is None
 
 
+@pytest.mark.rdt("5.11-2", "5.11-4")
+@pytest.mark.rfc("9293", "MUST-28")
 def test_by_default_it_waits_two_hours_and_gives_up_eleven_minutes_later() -> None:
-    """MUST-28; the rest is what Linux does: 9 probes, 75 s apart, and 75 s for the last one's answer."""
+    """The rest is what Linux does: 9 probes, 75 s apart, and 75 s for the last one's answer."""
     keep_alive = KeepAlive(True)
     keep_alive.on_heard(0)
     done = []
@@ -53,6 +55,8 @@ def test_nothing_is_due_before_the_peer_was_heard_at_all() -> None:
     assert keep_alive.handle_timeout(1000, owed=False) is None
 
 
+@pytest.mark.rdt("5.11-2")
+@pytest.mark.rfc("9293", "MUST-27")
 def test_nothing_happens_before_its_time() -> None:
     keep_alive = small()
     assert keep_alive.handle_timeout(99, owed=False) is None
@@ -61,23 +65,27 @@ def test_nothing_happens_before_its_time() -> None:
     assert keep_alive.unanswered == 1
 
 
+@pytest.mark.rdt("5.11-2")
+@pytest.mark.rfc("9293", "MUST-26")
 def test_while_something_is_outstanding_it_does_not_ask() -> None:
-    """MUST-26."""
     keep_alive = small()
     assert keep_alive.next_timeout(owed=True) is None
     assert keep_alive.handle_timeout(100, owed=True) is None
     assert keep_alive.next_timeout(owed=False) == 100
 
 
+@pytest.mark.rdt("5.11-5")
+@pytest.mark.rfc("9293", "MUST-26")
 def test_whatever_is_heard_begins_the_wait_anew() -> None:
-    """MUST-26."""
     keep_alive = small()
     keep_alive.on_heard(60)
     assert keep_alive.next_timeout(owed=False) == 160
 
 
+@pytest.mark.rdt("5.11-4", "5.11-5")
+@pytest.mark.rfc("9293", "MUST-29")
 def test_an_answer_ends_the_asking() -> None:
-    """MUST-29: no single probe's failure counts."""
+    """No single probe's failure counts."""
     keep_alive = small(count=2)
     for start in (100, 1000, 10_000):
         assert keep_alive.handle_timeout(start, owed=False) == "probe"
@@ -87,6 +95,7 @@ def test_an_answer_ends_the_asking() -> None:
         assert keep_alive.next_timeout(owed=False) == start + 119
 
 
+@pytest.mark.rdt("5.11-4")
 def test_a_late_clock_still_gives_each_probe_its_time() -> None:
     """After a suspended machine wakes up, all probes would be due at once."""
     keep_alive = small(count=2)

@@ -25,6 +25,7 @@ def questions(pair: Pair) -> int:
     return pair.client.reasons().count("keep-alive probe")
 
 
+@pytest.mark.rdt("5.11-1")
 @pytest.mark.rfc("9293", "MUST-25")
 def test_nobody_asks_unless_told_to() -> None:
     pair = Pair(plain())
@@ -33,6 +34,7 @@ def test_nobody_asks_unless_told_to() -> None:
     assert (questions(pair), client.end, server.end) == (0, None, None)
 
 
+@pytest.mark.rdt("5.11-2")
 @pytest.mark.rfc("9293", "MUST-28")
 def test_unless_told_otherwise_the_first_question_comes_after_two_hours() -> None:
     pair, client, _ = asking(plain(keep_alive=True))
@@ -44,6 +46,7 @@ def test_unless_told_otherwise_the_first_question_comes_after_two_hours() -> Non
     assert questions(pair) == 1
 
 
+@pytest.mark.rdt("5.11-3")
 @pytest.mark.rfc("9293", "MUST-26", "MUST-27", "SHLD-12")
 def test_an_idle_peer_is_asked_without_data_and_answers() -> None:
     pair, client, _ = asking()
@@ -57,6 +60,7 @@ def test_an_idle_peer_is_asked_without_data_and_answers() -> None:
     assert client.keep_alive.unanswered == 0
 
 
+@pytest.mark.rdt("5.11-4")
 @pytest.mark.rfc("9293", "MUST-29")
 def test_a_peer_that_answers_none_of_several_is_given_up() -> None:
     pair, client, server = asking()
@@ -96,6 +100,7 @@ def test_a_peer_that_forgot_the_connection_says_so() -> None:
     assert client.end.cause == "reset"
 
 
+@pytest.mark.rdt("5.11-2")
 @pytest.mark.rfc("9293", "MUST-26")
 def test_a_busy_connection_is_not_asked() -> None:
     pair, client, server = asking()
@@ -109,6 +114,7 @@ def test_a_busy_connection_is_not_asked() -> None:
     assert questions(pair) == 0
 
 
+@pytest.mark.rdt("5.11-1")
 @pytest.mark.rfc("9293", "MUST-24")
 def test_an_application_can_switch_it_on_and_off() -> None:
     pair, client, _ = asking(plain())

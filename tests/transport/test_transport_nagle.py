@@ -24,6 +24,7 @@ def sizes(pair: Pair, client: Connection) -> list[int]:
     return [len(s.payload) for s in pair.client.segments() if s.payload]
 
 
+@pytest.mark.rdt("8.4-2")
 @pytest.mark.rfc("9293", "SHLD-7")
 def test_a_small_segment_waits_for_the_acknowledgement_of_another_small_one() -> None:
     pair, client, server = ready()
@@ -60,6 +61,7 @@ def test_the_last_piece_of_a_large_write_does_not_wait() -> None:
     assert sizes(pair, client) == [MSS, MSS, 100]
 
 
+@pytest.mark.rdt("8.4-2")
 def test_a_fin_lets_everything_go() -> None:
     pair, client, server = ready()
     pair.write(client, b"one")
@@ -72,6 +74,7 @@ def test_a_fin_lets_everything_go() -> None:
     assert server.receiver.at_end
 
 
+@pytest.mark.rdt("8.4-4")
 @pytest.mark.rfc("9293", "MUST-17")
 def test_an_application_can_switch_it_off_and_what_waits_goes_at_once() -> None:
     pair, client, _ = ready()
@@ -111,6 +114,7 @@ def test_small_writes_arrive_as_one_stream() -> None:
     assert len(sizes(pair, client)) < 5
 
 
+@pytest.mark.rdt("8.4-2")
 def test_records_do_not_wait_for_what_can_never_join_them() -> None:
     """A datagram holds the end of one record at most: to wait would fill nothing."""
     pair = Pair(Config())
@@ -122,3 +126,13 @@ def test_records_do_not_wait_for_what_can_never_join_them() -> None:
         pair.write(client, b"r" * 100)
     pair.run_until(lambda: listener.queue[0].receiver.ready == 800)
     assert pair.now - start <= RTT
+
+
+@pytest.mark.rfc("9293", "SHLD-7")
+def test_a_small_segment_does_not_wait_for_full_ones() -> None:
+    pair, client, _ = ready()
+    pair.write(client, fill(2 * MSS))
+    pair.flush()
+    pair.write(client, fill(100))
+    pair.flush()
+    assert sizes(pair, client) == [MSS, MSS, 100]

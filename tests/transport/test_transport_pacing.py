@@ -32,7 +32,7 @@ def drain(it: Pacer, now: int) -> int:
 # -- how fast and how large --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.rfc("9002", "7.7")
+@pytest.mark.rfc("9002", "7.7-1")
 def test_the_rate_is_a_quarter_above_the_window_a_round_trip() -> None:
     assert rate_for(100_000, 100 * MS, in_slow_start=False) == 1_250_000
 
@@ -45,7 +45,7 @@ def test_a_window_is_paced_however_small_it_is() -> None:
     assert rate_for(1, 100 * SECOND, in_slow_start=False) == 1
 
 
-@pytest.mark.rfc("9002", "7.7")
+@pytest.mark.rfc("9002", "7.7-2")
 def test_without_a_round_trip_the_first_flight_is_not_paced() -> None:
     assert rate_for(14_480, 0, in_slow_start=True) == 0
     it = pacer(0)
@@ -56,6 +56,7 @@ def test_without_a_round_trip_the_first_flight_is_not_paced() -> None:
     assert it.may_send(0)  # nor is it owed when a rate is known
 
 
+@pytest.mark.rdt("9.6-1")
 @pytest.mark.rfc(DRAFT, "5.6.3")
 @pytest.mark.parametrize(
     ("rate", "quantum"),
@@ -117,6 +118,8 @@ def test_after_a_pause_it_is_no_more_than_the_credit_and_one_burst() -> None:
     assert 20_000 < sent <= 20_000 + it.quantum()
 
 
+@pytest.mark.rdt("9.6-1")
+@pytest.mark.rfc("9002", "7.7-2")
 @given(
     rate=st.integers(20_000, 3_000_000_000),
     steps=st.lists(st.integers(0, 20 * MS), min_size=1, max_size=60),
@@ -135,6 +138,7 @@ def test_no_interval_sees_more_than_the_rate_and_the_bound(rate: int, steps: lis
             assert (j - i + 1) * it.quantum() <= rate * (sent[j] - start) // SECOND + bound
 
 
+@pytest.mark.rfc("9002", "7.7-1")
 @given(rate=st.integers(20_000, 3_000_000_000), phase=st.integers(0, MS - 1))
 def test_a_timer_of_a_millisecond_attains_the_rate(rate: int, phase: int) -> None:
     it = pacer(rate)

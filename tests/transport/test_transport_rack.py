@@ -45,7 +45,7 @@ def test_three_later_packets_trigger_the_retransmission() -> None:
     assert pair.now - start == 2 * RTT
 
 
-@pytest.mark.rdt("7.5-2")
+@pytest.mark.rdt("7.5-2", "7.5-6")
 @pytest.mark.rfc("8985", "6.2-6", "6.2-10", "6.2-12")
 def test_fewer_later_packets_trigger_it_after_a_quarter_of_a_round_trip() -> None:
     pair, client, _ = warm()
@@ -59,6 +59,7 @@ def test_fewer_later_packets_trigger_it_after_a_quarter_of_a_round_trip() -> Non
     assert any(reason.startswith("fast retransmit by RACK: packet") for reason in pair.client.reasons())
 
 
+@pytest.mark.rdt("7.5-5")
 @pytest.mark.rfc("8985", "6.2-6")
 def test_what_comes_a_little_late_is_not_taken_for_lost() -> None:
     pair, client, server = warm()
@@ -69,6 +70,7 @@ def test_what_comes_a_little_late_is_not_taken_for_lost() -> None:
     assert (rules(pair), client.stats(pair.now).reord_seen, client.stats(pair.now).retrans) == ([], 1, 0)
 
 
+@pytest.mark.rdt("7.5-5")
 @pytest.mark.rfc("8985", "6.2-5", "6.2-6")
 def test_once_reordering_was_seen_three_packets_prove_nothing() -> None:
     pair, client, server = warm()
@@ -83,6 +85,7 @@ def test_once_reordering_was_seen_three_packets_prove_nothing() -> None:
     assert (rules(pair), client.stats(pair.now).retrans) == ([], 0)
 
 
+@pytest.mark.rdt("7.5-3")
 @pytest.mark.rfc("8985", "6.2-5")
 def test_in_recovery_on_a_path_that_keeps_order_a_loss_by_time_waits_for_nothing() -> None:
     """Two losses, the second with fewer than three behind it: found with the answer to the first repetition."""
@@ -130,6 +133,7 @@ def test_the_round_trip_is_that_of_the_latest_packet_that_arrived() -> None:
     assert client.sender.rack.largest_seen == second.packet_number
 
 
+@pytest.mark.rdt("7.5-4")
 @pytest.mark.rfc("8985", "6.2-7")
 def test_the_window_grows_once_a_round_trip() -> None:
     rack = Rack(Config(), 0)
@@ -143,6 +147,7 @@ def test_the_window_grows_once_a_round_trip() -> None:
     assert windows == [20, 20, 30, 40]
 
 
+@pytest.mark.rdt("7.5-3")
 @pytest.mark.rfc("8985", "6.2-9")
 def test_the_window_is_never_more_than_the_round_trip() -> None:
     rack = Rack(Config(), 0)
@@ -151,6 +156,7 @@ def test_the_window_is_never_more_than_the_round_trip() -> None:
     assert rack.reordering_window(40, 60, recovering=False) == 60
 
 
+@pytest.mark.rdt("7.5-4")
 @pytest.mark.rfc("8985", "6.2-8")
 def test_after_sixteen_recoveries_the_window_is_small_again() -> None:
     rack = Rack(Config(), 0)
@@ -163,6 +169,7 @@ def test_after_sixteen_recoveries_the_window_is_small_again() -> None:
     assert rack.reordering_window(40, 1000, recovering=False) == 10
 
 
+@pytest.mark.rdt("7.5-3")
 @pytest.mark.rfc("8985", "6.2-5")
 def test_without_reordering_seen_there_is_no_window_in_recovery() -> None:
     rack = Rack(Config(), 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ def receiver(size: int = 1 << 16, max_ranges: int = 1024) -> Receiver:
 PIECES = st.lists(st.tuples(st.integers(0, 500), st.integers(1, 60)), max_size=40)
 
 
+@pytest.mark.rfc("9293", "SHLD-31")
 @given(PIECES, st.randoms(use_true_random=False))
 def test_any_order_and_overlap_gives_the_stream(pieces: list[tuple[int, int]], rng: object) -> None:
     r = receiver()
@@ -32,6 +34,7 @@ def test_any_order_and_overlap_gives_the_stream(pieces: list[tuple[int, int]], r
     assert (r.rcv_nxt, r.held.total, len(r._held)) == (100 + len(STREAM), 0, 0)
 
 
+@pytest.mark.rdt("7.3-4")
 @given(PIECES)
 def test_what_is_held_is_never_dropped(pieces: list[tuple[int, int]]) -> None:
     r = receiver()
@@ -43,6 +46,8 @@ def test_what_is_held_is_never_dropped(pieces: list[tuple[int, int]]) -> None:
         promised |= held
 
 
+@pytest.mark.rdt("8.1-2")
+@pytest.mark.rfc("9293", "SHLD-14")
 @given(st.lists(st.tuples(st.sampled_from(["in", "read", "offer", "early"]), st.integers(1, 300)), max_size=40))
 def test_the_right_edge_of_the_window_never_moves_back(events: list[tuple[str, int]]) -> None:
     r = receiver(size=1000)
@@ -61,6 +66,7 @@ def test_the_right_edge_of_the_window_never_moves_back(events: list[tuple[str, i
         assert r.rcv_nxt <= r.rcv_adv
 
 
+@pytest.mark.rdt("8.1-1")
 def test_the_window_is_what_is_left_of_the_buffer() -> None:
     r = receiver(size=1000)
     assert r.window() == 1000
@@ -86,6 +92,7 @@ def test_outcomes_are_told() -> None:
     assert r.duplicate_octets == 5 + 2 + 20
 
 
+@pytest.mark.rdt("7.3-6")
 def test_the_number_of_ranges_is_capped() -> None:
     r = receiver(max_ranges=3)
     outcomes = [r.accept(100 + at, b"x") for at in (2, 4, 6, 8)]
@@ -139,6 +146,7 @@ def test_a_fin_before_a_gap_waits_until_it_is_filled() -> None:
     assert r.at_end
 
 
+@pytest.mark.rdt("6.3-2")
 def test_no_octet_behind_the_fin_is_taken() -> None:
     r = receiver()
     r.accept_fin(103)
@@ -154,6 +162,7 @@ def test_a_fin_before_octets_that_have_come_is_not_noted() -> None:
     assert r.fin is None
 
 
+@pytest.mark.rdt("5.6-2")
 def test_a_fin_is_taken_in_a_full_window() -> None:
     r = receiver(size=3)
     r.accept(100, b"end")
@@ -162,6 +171,7 @@ def test_a_fin_is_taken_in_a_full_window() -> None:
     assert r.window() == 0
 
 
+@pytest.mark.rdt("8.2-1")
 def test_an_update_is_due_when_the_window_opens_by_a_segment() -> None:
     r = receiver(size=10_000)
     r.accept(100, bytes(10_000))
@@ -172,6 +182,7 @@ def test_an_update_is_due_when_the_window_opens_by_a_segment() -> None:
     assert r.update_due(1440)
 
 
+@pytest.mark.rdt("8.2-1")
 def test_an_update_is_due_for_half_of_a_small_buffer() -> None:
     r = receiver(size=100)
     r.accept(100, bytes(100))
@@ -182,6 +193,7 @@ def test_an_update_is_due_for_half_of_a_small_buffer() -> None:
     assert r.update_due(1440)
 
 
+@pytest.mark.rdt("8.2-2")
 def test_a_fast_reader_does_not_answer_every_read() -> None:
     r = receiver(size=100_000)
     r.accept(100, bytes(20_000))

@@ -43,7 +43,7 @@ def test_records_arrive_as_they_were_sent(config: Config) -> None:
     assert take_all(pair, server) == [fill(size) for size in SIZES]
 
 
-@pytest.mark.rdt("10-2", "3.4-7")
+@pytest.mark.rdt("10-2", "3.4-7", "7.8-2")
 def test_each_record_ends_with_a_datagram_that_says_so() -> None:
     pair, client, _ = streams()
     for size in SIZES:
@@ -73,6 +73,7 @@ def test_a_boundary_may_lie_at_every_cut(size: int, datagram_size: int) -> None:
     assert take_all(pair, server) == records
 
 
+@pytest.mark.rdt("7.8-2")
 @pytest.mark.parametrize("lost", range(60))
 def test_whatever_is_lost_the_boundaries_stay(lost: int) -> None:
     pair, client, server = streams(Config(congestion_control="none"))
@@ -86,6 +87,7 @@ def test_whatever_is_lost_the_boundaries_stay(lost: int) -> None:
     assert take_all(pair, server) == records
 
 
+@pytest.mark.rdt("7.8-2")
 def test_after_a_timeout_records_are_not_joined() -> None:
     pair, client, server = streams()
     at = pair.number("client")
@@ -97,6 +99,7 @@ def test_after_a_timeout_records_are_not_joined() -> None:
     assert take_all(pair, server) == [b"a record"] * 5
 
 
+@pytest.mark.rdt("7.8-4")
 def test_a_record_is_given_once_it_is_whole() -> None:
     pair, client, server = streams()
     pair.answers("server", segment_of(client, ACK, payload=b"half of "))
@@ -114,6 +117,7 @@ def test_the_end_of_a_record_may_come_before_its_beginning() -> None:
     assert server.recv_record(100, pair.now) == (b"half of it", 10)
 
 
+@pytest.mark.rdt("7.8-4")
 def test_a_short_read_cuts_the_record_and_tells_its_length() -> None:
     pair, client, server = streams()
     pair.write(client, b"long record")
@@ -123,6 +127,7 @@ def test_a_short_read_cuts_the_record_and_tells_its_length() -> None:
     assert server.recv_record(4, pair.now) == (b"next", 4)
 
 
+@pytest.mark.rdt("7.8-1")
 def test_a_record_is_taken_whole_or_not_at_all() -> None:
     pair, client, _ = streams(plain(send_buffer=1000, max_record=600))
     assert client.send(bytes(600), pair.now) == 600
@@ -132,7 +137,7 @@ def test_a_record_is_taken_whole_or_not_at_all() -> None:
     assert client.send(bytes(600), pair.now) == 600
 
 
-@pytest.mark.rdt("3.5-22")
+@pytest.mark.rdt("3.5-22", "7.8-3")
 def test_a_record_longer_than_the_peer_takes_is_not_taken() -> None:
     pair = Pair(Config(), server_config=Config(max_record=500))
     listener = pair.server.endpoint.listen(80, 5, records=True)
@@ -143,12 +148,14 @@ def test_a_record_longer_than_the_peer_takes_is_not_taken() -> None:
     assert client.send(bytes(500), pair.now) == 500
 
 
+@pytest.mark.rdt("7.8-1")
 def test_an_empty_record_is_refused() -> None:
     pair, client, _ = streams()
     with pytest.raises(ProtocolError, match="at least one byte"):
         client.send(b"", pair.now)
 
 
+@pytest.mark.rdt("7.8-5")
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_peer_that_sends_too_long_a_record_is_reset(whole: bool) -> None:
     pair, client, server = streams(plain(max_record=1000))
@@ -167,6 +174,7 @@ def test_a_record_that_grows_too_long_behind_another_is_refused_too() -> None:
     assert server.end is not None
 
 
+@pytest.mark.rdt("7.8-5")
 def test_octets_out_of_order_or_repeated_make_no_record_too_long() -> None:
     pair, client, server = streams(plain(max_record=1000))
     pair.answers("server", segment_of(client, ACK, payload=bytes(900)))
@@ -177,7 +185,7 @@ def test_octets_out_of_order_or_repeated_make_no_record_too_long() -> None:
     assert server.recv_record(2000, pair.now)[1] == 1000
 
 
-@pytest.mark.rdt("3.5-21")
+@pytest.mark.rdt("3.5-21", "5.3-8", "5.3-9")
 @pytest.mark.parametrize("cookies", [True, False])
 @pytest.mark.parametrize("records", [True, False])
 def test_two_kinds_of_stream_don_t_come_together(records: bool, cookies: bool) -> None:
@@ -190,7 +198,7 @@ def test_two_kinds_of_stream_don_t_come_together(records: bool, cookies: bool) -
     assert pair.server.endpoint.connections == {}
 
 
-@pytest.mark.rdt("3.5-21")
+@pytest.mark.rdt("3.5-21", "5.3-9")
 def test_nor_do_they_when_both_open_at_once() -> None:
     pair = Pair()
     a = pair.client.endpoint.connect("server", 70, 0, local_port=60, records=True)
@@ -201,6 +209,7 @@ def test_nor_do_they_when_both_open_at_once() -> None:
     assert {a.end.cause, b.end.cause} <= {"refused", "reset"}
 
 
+@pytest.mark.rdt("7.8-7")
 def test_a_stream_without_records_takes_no_notice_of_their_ends() -> None:
     pair = Pair(plain())
     client, server = pair.connect()

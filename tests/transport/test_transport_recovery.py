@@ -153,7 +153,7 @@ def test_losses_of_the_same_window_after_a_timeout_begin_no_other_recovery() -> 
     assert "fast recovery" not in phases
 
 
-@pytest.mark.rdt("5.9-2", "5.9-3")
+@pytest.mark.rdt("5.9-2", "5.9-3", "5.9-4")
 @pytest.mark.rfc("9293", "MUST-20-2", "SHLD-11", "MUST-21")
 @pytest.mark.parametrize("how", ["default", "config", "option"])
 def test_the_user_timeout_ends_it_when_nothing_is_acknowledged(how: str) -> None:
@@ -297,3 +297,53 @@ def test_fin_is_repeated_like_data() -> None:
     pair.run(SECOND)
     assert server.receiver.at_end
     assert [bool(s.flags & FIN) for s in pair.client.segments()].count(True) == 2
+
+
+@pytest.mark.rdt("7.3-8")
+@pytest.mark.parametrize("where", [(-50, 10), (0, 101), (200, 300)])
+def test_a_report_of_repetition_of_what_was_not_sent_is_ignored(where: tuple[int, int]) -> None:
+    pair, client, server = warm()
+    pair.write(client, bytes(100))
+    pair.take("client")
+    first = client.sender.iss + 1 if where[0] < 0 else client.sender.snd_una
+    dsack = (first + where[0], first + where[1])
+    client.receive(segment_of(server, ACK, dsack=dsack, packet_number=50), pair.now)
+    assert client.stats(pair.now).dsack_dups == 0
+
+
+@pytest.mark.rdt("7.4-4")
+def test_an_acknowledgement_that_waits_trips_no_timer_on_an_even_path() -> None:
+    pair, client, server = warm(plain(delayed_ack=True, min_rto=1))
+    for _ in range(100):
+        pair.write(client, b"x")
+        pair.run(200 * MS)
+    assert client.sender.timeouts == 0
+    assert server.stats(pair.now).delayed_acks >= 100
+
+
+@pytest.mark.rdt("9.1-6")
+@pytest.mark.rfc("5681", "4.3", "4.3-2")
+def test_losses_in_two_windows_and_of_a_repetition_reduce_twice() -> None:
+    pair, client, _ = warm(plain(idle_restart=False))
+    client.sender.congestion.cwnd = 32 * MSS
+    for _ in range(2):
+        pair.drop("client", pair.number("client"))
+        pair.write(client, bytes(32 * MSS))
+        pair.run_until(lambda: client.drained)
+    assert client.sender.recovery.episodes == 2
+    assert client.sender.congestion.ssthresh is not None
+    assert client.sender.congestion.ssthresh <= 16 * MSS // 2 + MSS
+
+
+@pytest.mark.rfc("9002", "7.7-3")
+@pytest.mark.rdt("9.6-2")
+def test_what_only_acknowledges_does_not_wait_for_the_pacer() -> None:
+    pair, client, server = warm(plain(pacing=True))
+    pair.write(client, bytes(100_000))
+    pair.flush()
+    assert client.sender.pacer.ready_at() > pair.now
+    pair.answers("client", segment_of(server, ACK, payload=b"question"))
+    segments = [s for s in pair.client.segments() if s.ack == server.sender.snd_nxt + 8]
+    taken = pair.answers("client", segment_of(server, ACK, seq=8, payload=b"another", packet_number=60))
+    assert not segments
+    assert [len(s.payload) for s in taken] == [0]

@@ -214,11 +214,12 @@ def test_what_was_taken_for_lost_and_not_yet_sent_again_is_unharmed_if_acknowled
     assert b.acknowledge(10).unharmed == [(0, 10)]
 
 
-def test_a_delivery_names_the_largest_full_packet() -> None:
+def test_a_delivery_names_its_largest_packet() -> None:
     b = Board()
     b.send(25)  # packets 0, 1 and, with 5 octets, 2
-    delivery = b.acknowledge(25)
-    assert (delivery.full_number, delivery.full_size) == (1, MSS)
+    assert b.acknowledge(25).largest == (MSS, 1)
+    b.send(7)  # packet 3
+    assert b.acknowledge(32).largest == (7, 3)
 
 
 OPERATION = st.tuples(

@@ -73,6 +73,7 @@ def test_a_flood_of_syns_costs_no_memory_and_is_answered_with_three_times_its_by
     assert (endpoint.connections, endpoint.next_timeout(), endpoint.pending) == ({}, None, False)
 
 
+@pytest.mark.rdt("5.7-8")
 def test_a_flood_that_comes_faster_than_answers_leave_fills_the_queue_of_answers_and_no_more() -> None:
     endpoint = Endpoint(Config(max_replies=20), Random(1), 1480)
     endpoint.listen(80, 16)
@@ -92,6 +93,7 @@ def test_the_shortest_syn_gets_an_answer_within_three_times_its_bytes() -> None:
     assert len(CODEC.encode(answer, MSS)[0]) <= 3 * len(CODEC.encode(syn, MSS)[0])
 
 
+@pytest.mark.rdt("5.10-4")
 @pytest.mark.rfc("9000", "8.1-1")
 def test_to_an_unproved_address_nothing_is_sent_unasked() -> None:
     pair = Pair()
@@ -113,7 +115,7 @@ def test_the_options_of_the_syn_come_back_with_the_cookie() -> None:
     assert (server.receiver.irs, server.sender.snd_una) == (1000, ack.ack)
 
 
-@pytest.mark.rdt("3.5-14")
+@pytest.mark.rdt("3.5-14", "5.10-5")
 def test_the_cookie_rides_on_all_that_is_sent_until_the_listener_has_shown_that_it_came() -> None:
     pair = Pair()
     listener, client = half_way(pair)
@@ -141,6 +143,7 @@ def test_a_lost_acknowledgement_is_repaired_when_the_server_speaks_first() -> No
     assert client.cookie.data == b""
 
 
+@pytest.mark.rdt("5.10-6")
 def test_the_cookie_is_repeated_ever_less_often() -> None:
     pair = Pair()
     pair.client.accepts = lambda data: bool(data[3] & SYN)
@@ -189,6 +192,7 @@ def test_a_fin_may_bring_the_cookie() -> None:
     assert (pair.read(server), server.receiver.at_end) == (b"all", True)
 
 
+@pytest.mark.rdt("5.10-7")
 @pytest.mark.rfc("4987", "3.6-2")
 @pytest.mark.parametrize("change", ["byte", "port", "peer", "isn", "short", "none"])
 def test_a_forged_cookie_opens_nothing_and_is_reset(change: str) -> None:
@@ -214,6 +218,7 @@ def test_a_forged_cookie_opens_nothing_and_is_reset(change: str) -> None:
     assert pair.server.endpoint.discarded[reason] == 1
 
 
+@pytest.mark.rdt("5.10-7")
 @pytest.mark.rfc("4987", "3.6-2")
 @pytest.mark.rfc("9260", "5.1.3")
 def test_a_cookie_expires() -> None:
@@ -261,6 +266,7 @@ def test_a_syn_for_a_full_backlog_gets_no_answer() -> None:
     assert (listener.overflows, pair.server.endpoint.discarded["backlog full"]) == (1, 1)
 
 
+@pytest.mark.rdt("5.10-8")
 def test_a_cookie_for_a_full_backlog_is_tried_again_by_its_owner() -> None:
     pair = Pair()
     listener = pair.listen(backlog=1)
@@ -296,3 +302,82 @@ def test_a_fin_or_syn_with_the_cookie_is_no_acknowledgement_of_it() -> None:
     pair.answers("server", ack)
     (server,) = listener.queue
     assert server.state is State.CLOSE_WAIT
+
+
+@pytest.mark.rdt("5.10-1", "5.3-7")
+def test_the_answer_with_a_cookie_is_packet_nought_and_knows_no_delay() -> None:
+    pair = Pair()
+    pair.listen()
+    answer, _ = answered(pair, packet_number=7)
+    assert (answer.flags, answer.packet_number, answer.seen, answer.ack) == (SYN | ACK, 0, (7, 0), 1001)
+    assert len(answer.cookie) > 0
+
+
+@pytest.mark.rdt("5.10-9", "5.10-11")
+def test_the_connection_is_as_if_the_syn_had_just_been_answered() -> None:
+    pair = Pair()
+    listener = pair.listen()
+    answer, ack = answered(pair)
+    pair.answers("server", ack)
+    server = listener.queue.popleft()
+    assert server.receiver.rcv_adv == answer.ack + answer.wnd
+    pair.write(server, b"first")
+    (first,) = pair.take("server")
+    assert (first.packet_number, first.seq) == (1, answer.seq + 1)
+
+
+@pytest.mark.rdt("5.10-10")
+def test_the_acknowledgement_that_brings_the_cookie_is_acknowledged() -> None:
+    pair = Pair()
+    client, _ = pair.connect()
+    assert client.cookie.data
+    pair.run(server_delay := 2 * DELAY + Config().ack_delay)
+    assert client.cookie.data == b""
+    assert server_delay == 60 * MS
+
+
+@pytest.mark.rdt("5.10-5")
+def test_all_datagrams_of_a_segment_have_the_cookie() -> None:
+    """Or one that overtakes the others would come to a listener that knows nothing of it."""
+    pair = Pair()
+    listener, client = half_way(pair)
+    at = pair.number("client")
+    pair.delay("client", at, 5 * MS)
+    pair.write(client, bytes(8 * MSS))
+    pair.flush()
+    data = [s for s in pair.client.segments()[at:] if s.payload]
+    assert len(data) > 2
+    assert all(s.cookie for s in data)
+    pair.run_until(lambda: client.drained)
+    assert listener.queue[0].receiver.ready == 8 * MSS
+    assert RST not in [s.flags for s in pair.server.segments()]
+
+
+@pytest.mark.rdt("5.10-6")
+def test_the_time_between_cookies_has_a_cap_of_sixty_four_timeouts() -> None:
+    pair = Pair()
+    pair.client.accepts = lambda data: bool(data[3] & SYN)
+    pair.listen()
+    client = pair.client.endpoint.connect("server", 80, 0)
+    pair.run(100 * SECOND)
+    repeats = [at for timer, at in pair.client.timers() if timer == "cookie"]
+    assert repeats[-1] - repeats[-2] == 64 * client.config.min_rto
+
+
+@pytest.mark.rdt("5.8-5")
+def test_a_connection_in_time_wait_ends_by_the_cookie_and_not_by_the_syn() -> None:
+    pair = Pair()
+    client, server = pair.connect()
+    listener = pair.server.endpoint.listeners[80]
+    server.close(pair.now)
+    pair.run(SECOND)
+    client.close(pair.now)
+    pair.run(SECOND)
+    assert server.state is State.TIME_WAIT
+    syn = Segment(client.local_port, 80, SYN, client.sender.snd_nxt + 1000, mss=MSS)
+    (answer,) = pair.answers("server", syn)
+    assert (answer.flags, server.state) == (SYN | ACK, State.TIME_WAIT)
+    assert answer.seq > server.sender.snd_nxt
+    back = Segment(client.local_port, 80, ACK, syn.seq + 1, ack=answer.seq + 1, packet_number=1, cookie=answer.cookie)
+    pair.answers("server", back)
+    assert (server.state, len(listener.queue)) == (State.CLOSED, 1)

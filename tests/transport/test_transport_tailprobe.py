@@ -33,6 +33,7 @@ def probes(pair: Pair, since: int) -> list[int]:
     return [at - since for timer, at in pair.client.timers() if timer == "tail loss probe" and at >= since]
 
 
+@pytest.mark.rdt("7.9-3")
 @pytest.mark.rfc("8985", "7.2-1", "7.3-2")
 def test_a_lost_tail_is_repeated_after_two_round_trips() -> None:
     pair, client, server = warm()
@@ -48,6 +49,7 @@ def test_a_lost_tail_is_repeated_after_two_round_trips() -> None:
     assert any("tail loss probe: packet" in reason for reason in pair.client.reasons())
 
 
+@pytest.mark.rdt("7.9-2")
 @pytest.mark.rfc("8985", "7.2-1", "7.2-2", "7.2-3")
 @pytest.mark.parametrize(("segments", "after"), [(1, 2 * RTT + ACK_DELAY), (2, 2 * RTT), (5, 2 * RTT)])
 def test_the_timer_is_two_round_trips_and_longer_for_a_single_packet(segments: int, after: int) -> None:
@@ -59,15 +61,20 @@ def test_the_timer_is_two_round_trips_and_longer_for_a_single_packet(segments: i
     assert probes(pair, start) == [after]
 
 
+@pytest.mark.rdt("7.9-2")
 @pytest.mark.rfc("8985", "7.2-1")
-def test_a_sooner_retransmission_timer_needs_no_probe() -> None:
-    pair, client, _ = warm(plain(tail_loss_probe=True, min_rto=1, ack_delay=100 * MS))
+def test_where_the_retransmission_timer_would_be_sooner_the_probe_takes_its_place() -> None:
+    pair, client, _ = warm(plain(tail_loss_probe=True, min_rto=1, max_rto=50 * MS, initial_rto=50 * MS))
+    assert client.sender.rtt.rto == 50 * MS
     pair.client.cut = True
+    start = pair.now
     pair.write(client, b"x")
-    pair.run(200 * MS)
-    assert [timer for timer, _ in pair.client.timers()][:1] == ["rto"]
+    pair.run(120 * MS)
+    timers = [(timer, at - start) for timer, at in pair.client.timers() if at >= start]
+    assert timers == [("tail loss probe", 50 * MS), ("rto", 100 * MS)]
 
 
+@pytest.mark.rdt("7.9-2")
 @pytest.mark.rfc("8985", "7.2-1")
 def test_without_a_round_trip_it_is_a_second() -> None:
     pair = Pair(Config(pacing=False))
@@ -86,6 +93,7 @@ def test_without_a_round_trip_it_is_a_second() -> None:
     assert client.established
 
 
+@pytest.mark.rdt("7.9-3")
 @pytest.mark.rfc("8985", "7.3-1")
 def test_new_data_is_the_better_probe() -> None:
     pair, client, server = warm()
@@ -111,6 +119,7 @@ def test_without_window_for_new_data_the_last_packet_is_repeated() -> None:
     assert any("tail loss probe: packet" in reason for reason in pair.client.reasons())
 
 
+@pytest.mark.rdt("7.9-5", "7.6-5")
 @pytest.mark.rfc("8985", "7.3-3")
 def test_no_second_probe_is_sent_before_an_answer_and_the_retransmission_timer_follows() -> None:
     pair, client, _ = warm()
@@ -123,6 +132,7 @@ def test_no_second_probe_is_sent_before_an_answer_and_the_retransmission_timer_f
     assert timers[:2] == [("tail loss probe", 2 * RTT), ("rto", 2 * RTT + client.config.min_rto)]
 
 
+@pytest.mark.rdt("7.9-1")
 @pytest.mark.rfc("8985", "7.2-4")
 def test_no_probe_while_something_is_known_selectively_acknowledged() -> None:
     pair, client, server = warm()
@@ -133,6 +143,7 @@ def test_no_probe_while_something_is_known_selectively_acknowledged() -> None:
     assert client.sender.tail.deadline is None
 
 
+@pytest.mark.rdt("7.9-1")
 @pytest.mark.rfc("8985", "7.2-4")
 def test_no_probe_in_recovery() -> None:
     pair, client, _ = warm()
@@ -144,6 +155,7 @@ def test_no_probe_in_recovery() -> None:
         pair.step()
 
 
+@pytest.mark.rdt("7.9-4")
 @pytest.mark.rfc("8985", "7.4.2")
 def test_a_loss_that_a_probe_repaired_reduces_the_window_once() -> None:
     pair, client, _ = warm()
@@ -155,6 +167,7 @@ def test_a_loss_that_a_probe_repaired_reduces_the_window_once() -> None:
     assert "a tail loss probe repaired a loss" in [record.why for record in pair.client.records(RecoveryChanged)]
 
 
+@pytest.mark.rdt("7.9-4")
 @pytest.mark.rfc("8985", "7.4.2")
 def test_a_probe_that_comes_twice_reduces_nothing() -> None:
     """The acknowledgement is late: the peer reports that it has got the octets before."""
@@ -168,6 +181,7 @@ def test_a_probe_that_comes_twice_reduces_nothing() -> None:
     assert pair.read(server) == fill(2 * MSS)
 
 
+@pytest.mark.rdt("7.9-4")
 @pytest.mark.rfc("8985", "7.4.2")
 def test_an_acknowledgement_that_does_not_know_the_probe_shows_that_it_was_needless() -> None:
     """By the packet number, before any report of a repetition comes."""
@@ -213,3 +227,17 @@ def test_a_fin_is_probed_for_too(lost: int) -> None:
     pair.run(2 * SECOND)
     assert server.receiver.at_end
     assert pair.read(server) == fill(4 * MSS)
+
+
+@pytest.mark.rdt("7.9-4")
+@pytest.mark.rfc("8985", "7.4.2")
+def test_a_probe_for_a_lost_acknowledgement_reduces_nothing() -> None:
+    """The peer knows the probe, and reports that it brought nothing new."""
+    pair, client, server = warm()
+    pair.drop("server", pair.number("server"))
+    pair.write(client, fill(2 * MSS))
+    pair.run_until(lambda: client.drained)
+    assert client.stats(pair.now).tail_probes == client.stats(pair.now).dsack_dups == 1
+    assert client.sender.rack.largest_seen == client.sender.tail.packet_number
+    assert (client.sender.congestion.ssthresh, client.sender.recovery.episodes) == (None, 0)
+    assert pair.read(server) == fill(2 * MSS)

@@ -26,6 +26,7 @@ def warm(config: Config | None = None, window: int = 20) -> tuple[Pair, Connecti
     return pair, client, server
 
 
+@pytest.mark.rdt("7.10-1")
 @pytest.mark.rfc("4015", "3.2-1", "3.2-2")
 @pytest.mark.parametrize("control", ["reno", "cubic"])
 def test_a_needless_fast_retransmit_is_taken_back(control: str) -> None:
@@ -40,6 +41,7 @@ def test_a_needless_fast_retransmit_is_taken_back(control: str) -> None:
     assert pair.read(server) == fill(20 * MSS)
 
 
+@pytest.mark.rdt("7.10-3")
 @pytest.mark.rfc("4015", "3.2-2")
 @pytest.mark.rfc("9438", "4.9.1")
 @pytest.mark.parametrize("control", ["reno", "cubic"])
@@ -103,6 +105,7 @@ def test_a_true_timeout_is_not_taken_back() -> None:
     assert pair.read(server) == fill(10 * MSS)
 
 
+@pytest.mark.rdt("7.10-1")
 def test_a_lost_acknowledgement_proves_the_timeout_needless_by_the_report_of_repetition() -> None:
     pair, client, server = warm()
     pair.drop("server", pair.number("server"))
@@ -128,5 +131,18 @@ def test_without_undo_a_reduction_stays() -> None:
     pair.delay("client", pair.number("client"), 12 * MS)
     pair.write(client, fill(20 * MSS))
     pair.run(SECOND)
+    assert client.stats(pair.now).undone == 0
+    assert client.sender.congestion.ssthresh is not None
+
+
+@pytest.mark.rdt("7.10-3")
+def test_a_reduction_for_a_mark_alone_is_not_taken_back() -> None:
+    pair, client, _ = warm(plain(ecn=True))
+    at = pair.number("client")
+    pair.mark("client", at)
+    pair.duplicate("client", *range(at, at + 20))
+    pair.write(client, fill(20 * MSS))
+    pair.run(SECOND)
+    assert client.stats(pair.now).ecn_reductions == 1
     assert client.stats(pair.now).undone == 0
     assert client.sender.congestion.ssthresh is not None

@@ -281,7 +281,7 @@ def test_data_beyond_the_window_is_refused_and_the_part_inside_taken() -> None:
 
 
 def test_octets_out_of_order_do_not_count_twice_against_the_window() -> None:
-    pair, client, server = narrow(10_000)
+    pair, client, _ = narrow(10_000)
     (ack,) = pair.answers("server", segment_of(client, ACK, seq=5000, payload=bytes(1000)))
     assert ack.wnd == 10_000
 
@@ -306,3 +306,25 @@ def test_more_than_the_send_buffer_is_not_taken() -> None:
     assert client.send(b"x", pair.now) == 0
     pair.run()
     assert client.writable
+
+
+@pytest.mark.rdt("8.4-3")
+@pytest.mark.parametrize("size", [10_000, 12_345])
+def test_while_more_is_waiting_segments_are_whole_datagrams(size: int) -> None:
+    pair, client, server = narrow(size)
+    pair.write(client, fill(100_000))
+    segments = pair.take("client")
+    lengths = [len(s.payload) for s in segments]
+    assert sum(lengths) > 5 * MSS
+    assert all(length % MSS == 0 for length in lengths)
+    assert server.established
+
+
+@pytest.mark.rdt("9-2")
+@pytest.mark.parametrize(("window", "leave"), [(MSS - 1, 1), (3 * MSS - 1, 2), (3 * MSS, 3)])
+def test_no_more_is_in_flight_than_the_congestion_window_but_one_segment(window: int, leave: int) -> None:
+    pair, client, _ = narrow(1 << 20)
+    client.sender.congestion.cwnd = window
+    pair.write(client, fill(100_000))
+    pair.take("client")
+    assert client.sender.scoreboard.in_flight == leave * MSS

@@ -1,0 +1,196 @@
+"""Faults of what opens a connection: checks, handshake, cookies, initial sequence numbers, ports, and their limits."""
+
+from __future__ import annotations
+
+from mutation.catalogue_base import fault
+
+__all__ = ["MUTANTS"]
+
+MUTANTS = (
+    # -- checksum ------------------------------------------------------------------------------------------------
+    fault("crc-is-not-compared", "checksum", "codec", "crc32(payload, crc32(start)) == crc", "crc == crc", "codec"),
+    fault(
+        "crc-leaves-out-the-options",
+        "checksum",
+        "codec",
+        "crc32(payload, crc32(options, crc32(header)))",
+        "crc32(payload, crc32(header))",
+        "codec",
+    ),
+    fault(
+        "sum-is-not-compared",
+        "checksum",
+        "checksums",
+        "return internet_checksum(*parts) == value",
+        "return internet_checksum(*parts) >= 0",
+        "codec",
+    ),
+    # -- handshake, and both at once -------------------------------------------------------------------------------
+    fault(
+        "two-ways-are-enough",
+        "handshake",
+        "connection",
+        "if not self.config.handshake:",
+        "if self.config.handshake:",
+        "handshake",
+    ),
+    fault(
+        "any-acknowledgement-answers-the-syn",
+        "handshake",
+        "handshake",
+        "if flags & ACK and not sender.iss < segment.ack <=",
+        "if flags & ACK and not sender.iss <= segment.ack <=",
+        "handshake",
+    ),
+    fault(
+        "any-reset-refuses",
+        "handshake",
+        "handshake",
+        'if not flags & ACK:\n            return "discarded: reset',
+        'if not flags:\n            return "discarded: reset',
+        "handshake",
+    ),
+    fault(
+        "half-open-takes-any-acknowledgement",
+        "handshake",
+        "arrival",
+        "if not sender.iss < segment.ack <= sender.snd_nxt:",
+        "if segment.ack > sender.snd_nxt:",
+        "mutants_found",
+    ),
+    fault(
+        "repeated-syn-is-not-answered",
+        "handshake",
+        "arrival",
+        "and seq == receiver.irs:",
+        "and seq > receiver.irs:",
+        "handshake",
+    ),
+    fault(
+        "larger-mss-is-used",
+        "handshake",
+        "handshake",
+        "min(connection.mss_limit, peer_mss)",
+        "max(connection.mss_limit, peer_mss)",
+        "handshake",
+    ),
+    fault(
+        "syn-of-both-is-not-repeated",
+        "simultaneous-open",
+        "handshake",
+        'sender.resend_all("handshake: simultaneous open")',
+        "sender.restart_timers(now)",
+        "handshake",
+    ),
+    fault(
+        "syn-of-both-acknowledges-nothing",
+        "simultaneous-open",
+        "handshake",
+        "flags = SYN if connection.state is State.SYN_SENT else SYN | ACK",
+        "flags = SYN",
+        "handshake",
+    ),
+    fault(
+        "both-kinds-of-stream-come-together",
+        "handshake",
+        "handshake",
+        "connection.records is not (segment.record is not None)",
+        "connection.records is segment.record",
+        "records",
+    ),
+    # -- cookies -----------------------------------------------------------------------------------------------------
+    fault("cookie-is-good-for-any-address", "cookies", "cookie", " + peer.encode()", "", "cookie"),
+    fault("cookie-expires-late", "cookies", "cookie", "<= self._lifetime_ns", "<= 2 * self._lifetime_ns", "cookie"),
+    fault("cookie-from-the-future", "cookies", "cookie", "if not 0 <= now - (", "if not now - (", "cookie"),
+    fault(
+        "cookie-may-be-forged",
+        "cookies",
+        "cookie",
+        "hmac.compare_digest(digest, self._digest(",
+        "hmac.compare_digest(digest, digest or self._digest(",
+        "cookie",
+    ),
+    fault("twice-the-bytes-are-allowed", "cookies", "cookie", "AMPLIFICATION = 3", "AMPLIFICATION = 2", "cookie"),
+    fault(
+        "listener-keeps-a-connection-for-each-syn",
+        "cookies",
+        "endpoint",
+        "if self.config.cookies and self.config.handshake:",
+        "if not self.config.handshake:",
+        "stateless",
+    ),
+    fault(
+        "cookie-rides-on-the-first-datagram-alone",
+        "cookies",
+        "handshake",
+        "sender.reserved = len(segment.cookie) + 5 & ~3",
+        "sender.reserved = 0",
+        "mutants_found",
+    ),
+    fault(
+        "cookie-is-not-given-back",
+        "cookies",
+        "connection",
+        "segment.cookie = self.cookie.data",
+        'segment.cookie = b""',
+        "stateless",
+    ),
+    fault("cookie-is-not-repeated", "cookies", "handshake", "self.deadline = now + rto\n", "pass\n", "stateless"),
+    fault(
+        "cookie-is-repeated-as-often", "cookies", "handshake", "self._repeats += 1", "self._repeats = 0", "stateless"
+    ),
+    # -- initial sequence numbers and ports --------------------------------------------------------------------------
+    fault("isn-is-the-same-for-all-ports", "keyed_isn", "isn", "{peer} {peer_port}", "{peer}", "isn"),
+    fault("isn-does-not-rise", "keyed_isn", "isn", "now // CLOCK_TICK_NS", "now % CLOCK_TICK_NS", "isn"),
+    fault("isn-has-no-secret", "keyed_isn", "isn", "key=self._secret", 'key=b""', "isn"),
+    fault(
+        "new-connection-begins-inside-the-old-one",
+        "ports",
+        "endpoint",
+        "max(iss, old.sender.snd_nxt + 1)",
+        "min(iss, old.sender.iss)",
+        "closing",
+    ),
+    fault(
+        "ephemeral-port-is-in-use",
+        "ports",
+        "endpoint",
+        "if port not in self.listeners and (port, peer, peer_port) not in self.connections:",
+        "if port not in self.listeners:",
+        "mutants_found",
+    ),
+    fault(
+        "port-is-taken-twice",
+        "ports",
+        "endpoint",
+        "if (local_port, peer, port) in self.connections:",
+        "if local_port in self.connections:",
+        "endpoint",
+    ),
+    # -- limits --------------------------------------------------------------------------------------------------------
+    fault(
+        "half-open-connections-have-no-limit",
+        "limits",
+        "listener",
+        "return self.half_open + len(self.queue) >=",
+        "return len(self.queue) >=",
+        "endpoint",
+    ),
+    fault(
+        "half-open-connection-keeps-its-place",
+        "limits",
+        "endpoint",
+        "            listener.half_open -= 1",
+        "            listener.half_open -= 0",
+        "handshake",
+    ),
+    fault(
+        "answers-have-no-limit",
+        "limits",
+        "endpoint",
+        "if len(self._replies) >= self.config.max_replies:",
+        "if len(self._replies) < 0:",
+        "stateless",
+    ),
+    fault("reset-answers-a-reset", "limits", "endpoint", "if flags & RST:", "if flags == SYN | RST:", "endpoint"),
+)

@@ -1,0 +1,237 @@
+"""Faults of the sending half: windows, small segments, records, unreliable datagrams, and what is told of it all."""
+
+from __future__ import annotations
+
+from mutation.catalogue_base import fault
+
+__all__ = ["MUTANTS"]
+
+MUTANTS = (
+    # -- the peer's window -----------------------------------------------------------------------------------------
+    fault(
+        "one-octet-more-than-offered",
+        "flow_control",
+        "sendwindow",
+        "return self.edge - snd_nxt",
+        "return self.edge - snd_nxt + 1",
+        "window",
+    ),
+    fault(
+        "window-is-not-heeded",
+        "flow_control",
+        "sendwindow",
+        "if not self._config.flow_control or",
+        "if self._config.flow_control or",
+        "window",
+    ),
+    fault(
+        "right-edge-moves-back",
+        "flow_control",
+        "sendwindow",
+        "max(self.edge, segment.ack + segment.wnd)",
+        "segment.ack + segment.wnd",
+        "window",
+    ),
+    fault(
+        "fin-waits-for-room", "flow_control", "sendwindow", "and fin <= self.edge)", "and fin < self.edge)", "closing"
+    ),
+    fault("old-window-counts", "window-update", "sendwindow", "if last <= self.wl1:", "if last < 0:", "window"),
+    fault("slivers-are-sent", "silly_window", "sendwindow", "length * 2 >= self.largest", "length * 2 >= 0", "window"),
+    fault(
+        "half-of-the-largest-window-is-not-enough",
+        "silly_window",
+        "sendwindow",
+        "length * 2 >= self.largest",
+        "length * 2 > self.largest",
+        "window",
+    ),
+    fault("sliver-is-never-sent", "silly_window", "sendwindow", "return not override", "return True", "window"),
+    # -- a closed window -------------------------------------------------------------------------------------------
+    fault(
+        "closed-window-is-not-probed",
+        "persist",
+        "sender",
+        "self.persist.start(now, self.rtt.rto)",
+        "self.persist.stop()",
+        "window",
+    ),
+    fault(
+        "answered-probes-give-up",
+        "persist",
+        "feedback",
+        "sender.silence_since = None  # probes",
+        "pass  # probes",
+        "window",
+    ),
+    fault("probes-come-as-often", "persist", "persist", "self.probes += 1", "self.probes += 0", "window"),
+    fault(
+        "probes-come-ever-less-often",
+        "persist",
+        "persist",
+        "return min(rto << min(self.probes, 32), self._max_interval)",
+        "return rto << min(self.probes, 32)",
+        "window",
+    ),
+    # -- small segments --------------------------------------------------------------------------------------------
+    fault(
+        "small-segments-do-not-wait",
+        "nagle",
+        "nagle",
+        "return self.enabled and",
+        "return not self.enabled and",
+        "nagle",
+    ),
+    fault(
+        "small-segment-waits-for-one-that-arrived",
+        "nagle",
+        "nagle",
+        "self._small_end > snd_una",
+        "self._small_end >= snd_una",
+        "nagle",
+    ),
+    fault("end-of-a-burst-is-not-small", "nagle", "nagle", "if length % mss:", "if length < mss:", "mutants_found"),
+    fault(
+        "small-segment-waits-although-nothing-can-join-it",
+        "nagle",
+        "sender",
+        "joins = self.fin is None and not self.records",
+        "joins = not self.records",
+        "nagle",
+    ),
+    fault(
+        "push-is-everywhere-but-at-the-end",
+        "push",
+        "connection",
+        "if data_end == sender.buffer.end:",
+        "if data_end != sender.buffer.end:",
+        "acknowledge",
+    ),
+    fault("push-is-never-said", "push", "connection", "segment.flags |= PSH", "segment.flags |= 0", "acknowledge"),
+    # -- records ---------------------------------------------------------------------------------------------------
+    fault(
+        "end-of-record-is-not-said",
+        "records",
+        "connection",
+        "if self.records and sender.records.ends_at(data_end):",
+        "if self.records and data_end == sender.buffer.end:",
+        "records",
+    ),
+    fault(
+        "segment-runs-over-the-end-of-a-record",
+        "records",
+        "sender",
+        "return end if limit is None else min(end, limit)",
+        "return end",
+        "records",
+    ),
+    fault(
+        "part-of-a-record-is-taken",
+        "records",
+        "connection",
+        "len(data) <= sender.space() else 0",
+        "len(data) <= sender.space() else sender.space()",
+        "records",
+    ),
+    fault(
+        "record-may-be-one-too-long", "records", "connection", "if length > limit:", "if length > limit + 1:", "records"
+    ),
+    fault(
+        "peers-record-may-be-of-any-length",
+        "records",
+        "arrival",
+        "> connection.max_record:",
+        "> connection.max_record << 8:",
+        "records",
+    ),
+    fault(
+        "half-a-record-is-given",
+        "records",
+        "receiver",
+        "if end is not None and end <= self.rcv_nxt else None",
+        "if end is not None else None",
+        "records",
+    ),
+    # -- unreliable datagrams --------------------------------------------------------------------------------------
+    fault(
+        "one-datagram-too-many-waits",
+        "datagrams",
+        "datagram",
+        "if len(port.queue) >= port.limit:",
+        "if len(port.queue) > port.limit:",
+        "datagram",
+    ),
+    fault(
+        "datagrams-to-send-have-no-limit",
+        "datagrams",
+        "datagram",
+        "if len(self.outbox) >= self._most:",
+        "if len(self.outbox) < 0:",
+        "datagram",
+    ),
+    fault(
+        "datagrams-of-others-are-taken",
+        "datagrams",
+        "datagram",
+        "and port.remote != sender):",
+        "and port.remote[0] != sender[0]):",
+        "datagram",
+    ),
+    fault(
+        "anybody-may-refuse-a-datagram",
+        "datagrams",
+        "datagram",
+        "if port is not None and port.remote == sender:",
+        "if port is not None:",
+        "datagram",
+    ),
+    fault(
+        "datagram-is-cut",
+        "datagrams",
+        "codec",
+        "if len(payload) <= room or segment.flags & DGM:",
+        "if len(payload) <= room:",
+        "codec",
+    ),
+    # -- limits, and what is told ----------------------------------------------------------------------------------
+    fault(
+        "send-buffer-has-no-limit",
+        "limits",
+        "connection",
+        "taken = min(len(data), sender.space())",
+        "taken = len(data)",
+        "window",
+    ),
+    fault(
+        "acknowledged-octets-are-kept",
+        "limits",
+        "sendbuffer",
+        "        del self._blocks[:keep], self._starts[:keep]\n",
+        "        del self._blocks[:0], self._starts[:0]\n",
+        "sendbuffer",
+    ),
+    fault(
+        "statistics-count-retransmissions-once",
+        "statistics",
+        "sender",
+        "self.segments_retransmitted += segment.count",
+        "self.segments_retransmitted = segment.count",
+        "statistics",
+    ),
+    fault(
+        "statistics-mistake-probes-for-timeouts",
+        "statistics",
+        "statistics",
+        "timeouts=sender.timeouts",
+        "timeouts=sender.tail.sent",
+        "statistics",
+    ),
+    fault(
+        "reason-names-another-packet",
+        "trace",
+        "sender",
+        "packet = chunk.burst.packet_of(chunk.start)\n        if chunk.why",
+        "packet = chunk.burst.packet_of(chunk.end)\n        if chunk.why",
+        "repair",
+    ),
+    fault("reason-of-a-loss-is-not-kept", "trace", "scoreboard", "chunk.why = loss.rule", "pass", "rack"),
+)
