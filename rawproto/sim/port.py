@@ -113,6 +113,7 @@ class Port:
         """What is on the wire, in order: when it arrives, if not behind what is before it, and frames together."""
         self._now = 0
         self._event_ns: int | None = None
+        self._release_ns: int | None = None
 
     @property
     def meter(self) -> Meter:
@@ -236,12 +237,17 @@ class Port:
     def _await_faults(self) -> None:
         """See to it that frames held back on the wire are let go in time."""
         due_ns = None if self.impaired is None else self.impaired.next_timeout()
-        if due_ns is not None:
+        if due_ns is not None and (self._release_ns is None or due_ns < self._release_ns):
+            self._release_ns = due_ns
             self.simulation.schedule(due_ns, self._release)
 
     def _release(self) -> None:
-        if self.impaired is not None and self.impaired.next_timeout() is not None:
-            self.impaired.handle_timeout(self.simulation.now)
+        now = self.simulation.now
+        if self._release_ns is None or now < self._release_ns:
+            return  # what this was for has been let go
+        self._release_ns = None
+        if self.impaired is not None:
+            self.impaired.handle_timeout(now)
             self._await_faults()
 
 

@@ -24,8 +24,8 @@ RATE_BPS = 10_000_000
 ROUND_TRIP_NS = 40 * MILLISECOND
 QUEUE_BYTES = RATE_BPS // 8 * ROUND_TRIP_NS // SECOND
 """One bandwidth-delay product, drop-tail."""
-DURATION_NS = 90 * SECOND
-STEADY_NS = 30 * SECOND
+DURATION_NS = 60 * SECOND
+STEADY_NS = 20 * SECOND
 """From here to the end it is counted what each flow gets."""
 START_GAP_NS = SECOND
 START_SPREAD_NS = 500 * MILLISECOND
@@ -109,7 +109,7 @@ def delivered(samples: Sequence[RttSampled], time_ns: int) -> int:
     return samples[at - 1].delivered if at else 0
 
 
-def run_mix(mix: Mix, seed: int = 1) -> Contest:
+def run_mix(mix: Mix, seed: int = 1, until_ns: int = DURATION_NS) -> Contest:
     """Let the flows of `mix` share the bottleneck."""
     traces = [Trace() for _ in mix.controls]
     network = dumbbell(
@@ -125,7 +125,7 @@ def run_mix(mix: Mix, seed: int = 1) -> Contest:
     for number, (client, server) in enumerate(zip(network.clients, network.servers, strict=True)):
         start_ns = number * START_GAP_NS + spread.randrange(START_SPREAD_NS)
         Flow(client, server, seed, size=None, peer=f"10.1.0.{number + 1}", start_ns=start_ns)
-    network.simulation.run(until=DURATION_NS)
+    network.simulation.run(until=until_ns)
     return Contest(
         mix,
         seed,

@@ -87,10 +87,10 @@ def table(results: Mapping[Cell, Goodput]) -> str:
     blocks = []
     for control in CONTROLS:
         names = (f"{buffer >> 10} KiB" if buffer < 1 << 20 else f"{buffer >> 20} MiB" for buffer in BUFFERS)
-        lines = [f"{control:<7}" + "".join(f"{name:>13}" for name in names)]
+        lines = [f"{control:<7}" + "".join(f"{name:>15}" for name in names)]
         for loss in LOSSES:
             row = (_short(results.get(Cell(control, loss, buffer))) for buffer in BUFFERS)
-            lines.append(f"{loss / 10:>5.1f} %" + "".join(f"{entry:>13}" for entry in row))
+            lines.append(f"{loss / 10:>5.1f} %" + "".join(f"{entry:>15}" for entry in row))
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 

@@ -31,7 +31,9 @@ RATE_BPS = 10_000_000
 DELAY_NS = 10 * MILLISECOND
 QUEUE_BYTES = 50_000
 ACCIDENT_NS = SECOND
-"""When it happens; every transfer is under way by then, and none is done."""
+"""When the road is cut."""
+LOSS_OF_PEER_NS = 4 * SECOND
+"""When a peer is another one: by then SYN has been sent three times, should that have been necessary."""
 
 WATCHFUL = Config(keep_alive=True, keep_alive_idle=5 * SECOND, keep_alive_interval=SECOND, keep_alive_count=5)
 """Knows after some ten seconds that nobody is there."""
@@ -191,14 +193,14 @@ def _lossy(stage: Stage) -> Flow:
 def _rebinding(stage: Stage, addresses: tuple[str, str, str, str], *, up: bool) -> Flow:
     inside, outside, anew, there = addresses
     client, server, nat = stage.behind_nat(inside, outside, there)
-    stage.at(ACCIDENT_NS, lambda: stage.network.bind(nat, inside, anew))
-    return (stage.upload if up else stage.download)(client, server, 4 << 20, peer=there)
+    stage.at(LOSS_OF_PEER_NS, lambda: stage.network.bind(nat, inside, anew))
+    return (stage.upload if up else stage.download)(client, server, 8 << 20, peer=there)
 
 
 def _restart(stage: Stage, *, up: bool) -> Flow:
     client, server = stage.road(client=WATCHFUL)
-    flow = (stage.upload if up else stage.download)(client, server, 4 << 20)
-    stage.at(ACCIDENT_NS, lambda: stage.restart(server, flow))
+    flow = (stage.upload if up else stage.download)(client, server, 8 << 20)
+    stage.at(LOSS_OF_PEER_NS, lambda: stage.restart(server, flow))
     return flow
 
 
@@ -228,17 +230,17 @@ SCENARIOS = (
     Scenario("mtu-changes", "the path takes 1400 bytes from 5 s on, 600 from 15 s on, 1500 again from 30 s on",
              _mtu_changes, 150 * SECOND),
     Scenario("new-address-upload", "the sender's address changes behind a translator",
-             partial(_rebinding, addresses=ADDRESS, up=True), 15 * SECOND, "reset", "timeout"),
+             partial(_rebinding, addresses=ADDRESS, up=True), 20 * SECOND, "reset", "timeout"),
     Scenario("new-port-upload", "the sender's UDP port changes behind a translator",
-             partial(_rebinding, addresses=PORT, up=True), 15 * SECOND, "reset", "timeout"),
+             partial(_rebinding, addresses=PORT, up=True), 20 * SECOND, "reset", "timeout"),
     Scenario("new-address-download", "the receiver's address changes behind a translator; it keeps alive",
-             partial(_rebinding, addresses=ADDRESS, up=False), 105 * SECOND, "timeout", "reset"),
+             partial(_rebinding, addresses=ADDRESS, up=False), 110 * SECOND, "timeout", "reset"),
     Scenario("new-port-download", "the receiver's UDP port changes behind a translator; it keeps alive",
-             partial(_rebinding, addresses=PORT, up=False), 105 * SECOND, "timeout", "reset"),
-    Scenario("receiver-restarts", "the receiver loses its memory", partial(_restart, up=True), 5 * SECOND,
+             partial(_rebinding, addresses=PORT, up=False), 110 * SECOND, "timeout", "reset"),
+    Scenario("receiver-restarts", "the receiver loses its memory", partial(_restart, up=True), 8 * SECOND,
              "reset", "gone"),
     Scenario("sender-restarts", "the sender loses its memory; the receiver keeps alive", partial(_restart, up=False),
-             15 * SECOND, "gone", "reset"),
+             20 * SECOND, "gone", "reset"),
     Scenario("lossy", "30 % are lost in each direction; user timeout 1000 s", _lossy, 1000 * SECOND),
 )  # fmt: skip
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rawproto.transport import closing
 from rawproto.transport.feedback import take_ack, take_window
+from rawproto.transport.records import MAX_RECORDS
 from rawproto.transport.segment import ACK, EOR, FIN, RST, SYN, Segment
 from rawproto.transport.state import RECEIVING, Event, State
 
@@ -138,13 +139,11 @@ def process_payload(connection: Connection, segment: Segment, now: int) -> str:
     payload = segment.payload
     if not payload:
         return "" if segment.flags & FIN else "acknowledgement (RFC 9293 §3.10.7.4, fifth)"
-    if connection.state not in RECEIVING:
-        return "discarded: data after the peer's FIN (RFC 9293 §3.10.7.4, seventh)"
     receiver = connection.receiver
     end = segment.seq + len(payload)
-    if connection.closed_by_application and end > receiver.rcv_nxt:
-        closing.refuse(connection, "reset", "data came after this side had closed", now)
-        return "refused: the application has closed (RFC 2525 §2.17)"
+    unwelcome = _unwelcome(connection, segment, end, now)
+    if unwelcome:
+        return unwelcome
     known = receiver.rcv_nxt
     outcome = receiver.accept(segment.seq, payload)
     if connection.records:
@@ -158,6 +157,20 @@ def process_payload(connection: Connection, segment: Segment, now: int) -> str:
     if segment.flags & FIN or receiver.fin == receiver.rcv_nxt:
         return ""
     return f"data {outcome} (RFC 9293 §3.10.7.4, seventh)"
+
+
+def _unwelcome(connection: Connection, segment: Segment, end: int, now: int) -> str:
+    """Why payload up to `end` is not looked at; "" if it is."""
+    receiver = connection.receiver
+    if connection.state not in RECEIVING:
+        return "discarded: data after the peer's FIN (RFC 9293 §3.10.7.4, seventh)"
+    if connection.closed_by_application and end > receiver.rcv_nxt:
+        closing.refuse(connection, "reset", "data came after this side had closed", now)
+        return "refused: the application has closed (RFC 2525 §2.17)"
+    if segment.flags & EOR and len(receiver.records) >= MAX_RECORDS and end > receiver.rcv_nxt:
+        receiver.refused_octets += len(segment.payload)
+        return "discarded: too many records wait for the application (docs/rdt.md §7.8)"
+    return ""
 
 
 def _longest_record(receiver: Receiver, known: int) -> int:

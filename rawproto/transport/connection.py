@@ -31,6 +31,7 @@ from rawproto.transport.ecn import Ecn
 from rawproto.transport.keepalive import KeepAlive
 from rawproto.transport.pmtud import PROBE_TIMER
 from rawproto.transport.receiver import Receiver
+from rawproto.transport.records import MAX_RECORDS
 from rawproto.transport.segment import ACK, CWR, EOR, FIN, PSH, RST, SYN, Segment
 from rawproto.transport.sender import Sender, Sending
 from rawproto.transport.state import RECEIVING, SENDING, SYNCHRONIZING, Event, State, advance
@@ -154,7 +155,8 @@ class Connection:
         if self.records:
             self._check_record(len(data))
             known = self.peer_max_record is not None  # before that nobody can tell whether it is too long
-            taken = len(data) if known and len(data) <= sender.space() else 0
+            room = len(data) <= sender.space() and len(sender.records) < MAX_RECORDS
+            taken = len(data) if known and room else 0
         else:
             taken = min(len(data), sender.space())
         if taken:
@@ -376,7 +378,7 @@ class Connection:
         if self.acks.deadline is not None and now >= self.acks.deadline:
             self._fired("delayed ACK", self.config.ack_delay, now)
             self.acks.handle_timeout(now)
-        if self.cookie.handle_timeout(now, self.sender.rtt.rto):
+        if self.cookie.handle_timeout(now):
             self._fired("cookie", 0, now)
             self.acks.at_once("cookie once more")
         self._handle_idle(now)

@@ -42,13 +42,14 @@ def take_ack(sender: Sender, segment: Segment, now: int) -> None:
         _begin(sender, Phase.REDUCING, prior_in_flight, now, "an ECN mark came back", marked=True)
     if sender.tail.on_ack(sender.snd_una, sender.rack.largest_seen, duplicate=segment.dsack is not None):
         _begin(sender, Phase.REDUCING, prior_in_flight, now, "a tail loss probe repaired a loss")
+    recovering = sender.recovery.fast
     if sender.recovery.on_ack(
         sender.congestion, sender.snd_una, delivery.octets, board.in_flight, now, safe=advanced and not lost
     ):
         sender.rack.on_recovered()
         sender.note_recovery(now, "all that was sent before it is acknowledged")
     if delivery.octets or lost:
-        _tell_congestion(sender, delivery, prior_in_flight, rtt, now)
+        _tell_congestion(sender, delivery, prior_in_flight, rtt, recovering, now)
     if delivery.octets:
         sender.silence_since = now if sender.snd_una < sender.snd_nxt else None
         sender.expired = False
@@ -134,7 +135,6 @@ def find_losses(sender: Sender, now: int, flight: int) -> list[Lost]:
     recovery, board = sender.recovery, sender.scoreboard
     if recovery.mistaken and recovery.phase is not Phase.OPEN:
         recovery.take_back(sender.congestion, now)
-        board.unmark()
         sender.note_recovery(now, "nothing had been lost: undone (RFC 4015)")
     if not (sender.config.fast_retransmit and sender.config.retransmission):
         return []
@@ -177,7 +177,7 @@ def _begin(sender: Sender, phase: Phase, flight: int, now: int, why: str, *, mar
     return begun
 
 
-def _tell_congestion(sender: Sender, delivery: Delivery, prior: int, rtt: int, now: int) -> None:
+def _tell_congestion(sender: Sender, delivery: Delivery, prior: int, rtt: int, recovering: bool, now: int) -> None:
     """Give the congestion control its sample, and the pacer the rate that follows."""
     newest, control, board = delivery.newest, sender.congestion, sender.scoreboard
     sample = None
@@ -195,7 +195,7 @@ def _tell_congestion(sender: Sender, delivery: Delivery, prior: int, rtt: int, n
             sender.rtt.min_rtt,
             sender.snd_una,
             sender.snd_nxt,
-            sender.recovery.fast,
+            recovering,
             _limited(sender, prior),
             sender.rate.delivered,
             sample,

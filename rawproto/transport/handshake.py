@@ -23,20 +23,25 @@ MAX_COOKIE = 48
 """docs/rdt.md §5.10: longer ones would not fit beside SEEN with the smallest MSS."""
 
 
+MOST_TIMEOUTS = 64
+"""A cookie is sent again after one timeout, two, four, and so on up to so many."""
+
+
 class CookieEcho:
     """The cookie that a listener gave us, until it has shown that it got it back."""
 
-    __slots__ = ("_repeats", "data", "deadline")
+    __slots__ = ("_interval", "_most", "data", "deadline")
 
     def __init__(self) -> None:
         self.data = b""
         self.deadline: int | None = None
         """When to send it once more, if nothing was heard."""
-        self._repeats = 0
+        self._interval = self._most = 0
 
     def hold(self, data: bytes, now: int, rto: int) -> None:
         """A cookie came: give it back with all that is sent from now on."""
         self.data = data
+        self._interval, self._most = rto, MOST_TIMEOUTS * rto
         self.deadline = now + rto
 
     def proved(self) -> None:
@@ -45,12 +50,12 @@ class CookieEcho:
             self.data = b""
             self.deadline = None
 
-    def handle_timeout(self, now: int, rto: int) -> bool:
+    def handle_timeout(self, now: int) -> bool:
         """Tell whether it is to be sent once more."""
         if self.deadline is None or now < self.deadline:
             return False
-        self._repeats += 1
-        self.deadline = now + (rto << min(self._repeats, 6))
+        self._interval = min(2 * self._interval, self._most)
+        self.deadline = now + self._interval
         return True
 
 

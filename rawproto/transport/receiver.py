@@ -158,11 +158,6 @@ class Receiver:
             if not self._config.duplicate_suppression:
                 self._deliver(payload)
 
-    def take_duplicate(self) -> tuple[int, int] | None:
-        """The range to report as repeated; it is reported once."""
-        duplicate, self.duplicate = self.duplicate, None
-        return duplicate
-
     def accept_fin(self, seq: int) -> bool:
         """Note the FIN at `seq`; tell whether the stream is complete with it.
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 
-__all__ = ["RecordEnds"]
+__all__ = ["MAX_RECORDS", "RecordEnds"]
+
+MAX_RECORDS = 1 << 16
+"""The most records that wait in one direction: each costs memory beside its octets."""
 
 
 class RecordEnds:

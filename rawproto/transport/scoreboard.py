@@ -80,10 +80,14 @@ class Chunk:
     end: int
     burst: Burst
     lost: bool = False
-    again: int = 0
-    """How often they were sent again."""
+    repetition: Burst | None = None
+    """The burst that sent them again first; None if they were sent once only."""
     why: str = ""
     """The rule by which they were taken for lost."""
+
+    def part(self, start: int, end: int) -> Chunk:
+        """Octets `[start, end)` of it as a chunk of their own."""
+        return Chunk(start, end, self.burst, self.lost, self.repetition, self.why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +159,10 @@ class Scoreboard:
         """Note that `chunk`, lost or at the tail, was sent again up to `end`; what lies behind stays as it was."""
         if end < chunk.end:
             index = self._index(chunk.start)
-            self._chunks.insert(
-                index + 1, Chunk(end, chunk.end, chunk.burst, lost=chunk.lost, again=chunk.again, why=chunk.why)
-            )
+            self._chunks.insert(index + 1, chunk.part(end, chunk.end))
             chunk.end = end
         chunk.burst = burst
-        chunk.again += 1
+        chunk.repetition = chunk.repetition or burst
         self._disordered = True
         if chunk.lost:
             chunk.lost = False
@@ -180,7 +182,7 @@ class Scoreboard:
         last = self._chunks[-1]
         if last.end - last.start > length:
             cut = last.end - length
-            self._chunks.append(Chunk(cut, last.end, last.burst, lost=last.lost, again=last.again, why=last.why))
+            self._chunks.append(last.part(cut, last.end))
             last.end = cut
         return self._chunks[-1]
 
@@ -217,9 +219,7 @@ class Scoreboard:
                 continue
             self._deliver(chunk, low, high, delivery)
             rest = [(a, b) for a, b in ((chunk.start, low), (high, chunk.end)) if a < b]
-            self._chunks[index : index + 1] = [
-                Chunk(a, b, chunk.burst, chunk.lost, chunk.again, chunk.why) for a, b in rest
-            ]
+            self._chunks[index : index + 1] = [chunk.part(a, b) for a, b in rest]
             index += bool(rest and rest[0][0] < low)
 
     def _deliver(self, chunk: Chunk, low: int, high: int, delivery: Delivery) -> None:
@@ -234,13 +234,13 @@ class Scoreboard:
             self.lost -= octets
         else:
             self.in_flight -= octets
-        if not chunk.again:
+        if chunk.repetition is None:
             if chunk.lost:
                 delivery.unharmed = [*(delivery.unharmed or ()), (low, high)]
             if delivery.lowest_original < 0:
                 delivery.lowest_original = high
-        elif chunk.again == 1 and not chunk.lost and delivery.seen < burst.packet_of(low):
-            # The peer does not know of the packet that repeated them: the first one has arrived (RFC 3522).
+        elif delivery.seen < chunk.repetition.packet_of(low):
+            # The peer knows of no packet that repeated them: the first one has arrived (RFC 3522 §3.2).
             delivery.unharmed = [*(delivery.unharmed or ()), (low, high)]
 
     # -- losses --------------------------------------------------------------------------------------------------
@@ -265,7 +265,15 @@ class Scoreboard:
             end = min(chunk.end, bound, cut)
             if end > chunk.start:
                 found.append(
-                    Lost(chunk.start, end, burst.packet_of(chunk.start), burst.time_ns, rule, burst, chunk.again > 0)
+                    Lost(
+                        chunk.start,
+                        end,
+                        burst.packet_of(chunk.start),
+                        burst.time_ns,
+                        rule,
+                        burst,
+                        chunk.repetition is not None,
+                    )
                 )
             if end < min(chunk.end, bound) and burst.packet_of(max(chunk.start, end)) < largest_seen:
                 earliest = burst.time_ns if earliest is None else min(earliest, burst.time_ns)
@@ -292,19 +300,12 @@ class Scoreboard:
         self.lost += self.in_flight
         self.in_flight = 0
 
-    def unmark(self) -> None:
-        """Take nothing for lost any more: it was a mistake."""
-        for chunk in self._chunks:
-            chunk.lost = False
-        self.in_flight += self.lost
-        self.lost = 0
-
     def _mark_lost(self, loss: Lost) -> None:
         start, end = loss.start, loss.end
         index = self._index(start)
         chunk = self._chunks[index]
         if end < chunk.end:
-            self._chunks.insert(index + 1, Chunk(end, chunk.end, chunk.burst, again=chunk.again))
+            self._chunks.insert(index + 1, chunk.part(end, chunk.end))
             chunk.end = end
         chunk.lost = True
         chunk.why = loss.rule

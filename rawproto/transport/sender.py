@@ -312,8 +312,7 @@ class Sender:
         self.pacer.on_sent(octets, now)
         if sending.probe:
             self.tail.on_sent(self.snd_nxt, burst.packet_number, repeats=sending.chunk is not None)
-            self.rto_deadline = now + self.rtt.rto  # RFC 8985 §7.3
-        elif self.rto_deadline is None and self.config.retransmission:  # RFC 6298 §5.1
+        if self.rto_deadline is None and self.config.retransmission:  # RFC 6298 §5.1
             self.rto_deadline = now + self.rtt.rto
         self.arm_tail(now)
         if self.silence_since is None:
@@ -352,9 +351,10 @@ class Sender:
         self.update_chronograph(now)
 
     def arm_tail(self, now: int) -> None:
-        """Start the timer of the tail loss probe, if one may be wanted (RFC 8985 §7.2)."""
+        """Start the timer of the tail loss probe, if one may be wanted (RFC 8985 §7.2); SYN has the timeout alone."""
         board = self.scoreboard
-        if board.in_flight and not board.lost and not board.sacked and self.recovery.phase is Phase.OPEN:
+        quiet = board.in_flight and not board.lost and not board.sacked and self.recovery.phase is Phase.OPEN
+        if quiet and self.snd_una > self.iss:
             single = board.in_flight <= self.mss
             self.tail.arm(now, self.rtt.srtt, self.config.ack_delay, self.rto_deadline, single=single)
         else:

@@ -31,6 +31,8 @@ def next_timeout(sender: Sender) -> int | None:
 
 def handle_timeout(sender: Sender, now: int) -> None:
     """Do what is due at `now`."""
+    if sender.pacing_deadline is not None and now >= sender.pacing_deadline:
+        sender.pacing_deadline = None  # what waited for it may leave, if it still wants to
     if sender.rack.deadline is not None and now >= sender.rack.deadline:
         sender.fired("reordering", sender.rack.rtt, now)
         if find_losses(sender, now, sender.scoreboard.in_flight):

@@ -13,7 +13,7 @@ MUTANTS = (
         "sender",
         "if room < min(self.mss, unsent) and board.in_flight:",
         "if room < -1 << 40 and board.in_flight:",
-        "handshake",
+        "limits",
     ),
     fault(
         "unknown-control-is-told-late",
@@ -29,7 +29,7 @@ MUTANTS = (
         "sender",
         "segments = self.config.initial_window",
         "segments = 2 * self.config.initial_window",
-        "handshake",
+        "limits",
     ),
     fault(
         "first-window-of-large-segments-has-no-bound",
@@ -37,8 +37,7 @@ MUTANTS = (
         "sender",
         "max(2 * self.mss, segments * 1460)",
         "segments * self.mss",
-        "handshake",
-        "limits",
+        "clauses_congestion",
     ),
     fault(
         "lost-syn-costs-nothing",

@@ -137,7 +137,7 @@ MUTANTS = (
     ),
     fault("cookie-is-not-repeated", "cookies", "handshake", "self.deadline = now + rto\n", "pass\n", "stateless"),
     fault(
-        "cookie-is-repeated-as-often", "cookies", "handshake", "self._repeats += 1", "self._repeats = 0", "stateless"
+        "cookie-is-repeated-as-often", "cookies", "handshake", "self._interval *= 2", "self._interval *= 1", "stateless"
     ),
     # -- initial sequence numbers and ports --------------------------------------------------------------------------
     fault("isn-is-the-same-for-all-ports", "keyed_isn", "isn", "{peer} {peer_port}", "{peer}", "isn"),

@@ -316,7 +316,7 @@ MUTANTS = (
         "recovery",
         "self._undoable = False  # whatever",
         "pass  # whatever",
-        "undo",
+        "mutants_found",
     ),
     fault(
         "one-proof-is-enough",

@@ -128,8 +128,8 @@ MUTANTS = (
         "part-of-a-record-is-taken",
         "records",
         "connection",
-        "len(data) <= sender.space() else 0",
-        "len(data) <= sender.space() else sender.space()",
+        "if known and room else 0",
+        "if known and room else sender.space()",
         "records",
     ),
     fault(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -14,7 +15,16 @@ from rawproto.study.goodput import grid, run_cell
 from rawproto.study.goodput_table import Golden, GoldenError, changes, parse, render, table
 from studies.parallel import each
 
-GOLDEN = Path(__file__).parents[2] / "tests" / "golden" / "goodput.csv"
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden" / "goodput.csv"
+DOCUMENT = ROOT / "docs" / "transport_study.md"
+
+
+def document(text: str) -> None:
+    """Put the table into the document, in the block behind its mark."""
+    before = DOCUMENT.read_text(encoding="utf-8")
+    block = re.compile(r"(?<=<!-- goodput -->\n```\n).*?(?=^```$)", re.DOTALL | re.MULTILINE)
+    DOCUMENT.write_text(block.sub(lambda _: text + "\n", before, count=1), encoding="utf-8")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     changed = changes(golden.results, results)
     if options.write is not None:
         GOLDEN.write_text(render(golden.renewed(results, options.write)), encoding="utf-8")
-        print(f"{GOLDEN} written: {len(changed)} cells changed")
+        document(table(results))
+        print(f"{GOLDEN} written, and the table in {DOCUMENT}: {len(changed)} cells changed")
         return 0
     print("\n".join([*changed, f"{len(changed)} of {len(results)} cells differ from {GOLDEN.name}"]))
     return 1 if options.check and changed else 0

@@ -23,7 +23,7 @@ from rawproto.study.goodput import (
     run_cell,
     sample,
 )
-from rawproto.study.goodput_table import Golden, GoldenError, changes, parse, render, table
+from rawproto.study.goodput_table import GoldenError, changes, parse, render, table
 
 PATH = Path(__file__).parents[1] / "golden" / "goodput.csv"
 GOLDEN = parse(PATH.read_text(encoding="utf-8"))
@@ -35,7 +35,7 @@ def kbit(control: str, loss: int, buffer: int) -> int:
     return GOLDEN.results[Cell(control, loss, buffer)].kbit_s
 
 
-# -- runs ----------------------------------------------------------------------------------------------------------------
+# -- runs --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("cell", sample(), ids=str)
@@ -61,7 +61,7 @@ def test_another_process_with_another_hash_seed_gives_the_same() -> None:
     assert done.stdout.strip() == repr(GOLDEN.results[cell]), done.stderr
 
 
-# -- what theory says of the table ---------------------------------------------------------------------------------------
+# -- what theory says of the table -------------------------------------------------------------------------------------
 
 
 def test_every_cell_is_there_and_ends() -> None:
@@ -114,7 +114,7 @@ def test_where_there_is_no_loss_no_timer_expires() -> None:
     assert not any(goodput.timeouts for cell, goodput in GOLDEN.results.items() if not cell.loss_permille)
 
 
-# -- the file and its text -----------------------------------------------------------------------------------------------
+# -- the file and its text ---------------------------------------------------------------------------------------------
 
 
 def test_the_file_is_as_it_is_written() -> None:
@@ -149,6 +149,11 @@ def test_a_change_is_told_with_both_figures() -> None:
 def test_another_file_is_refused(damage: object) -> None:
     with pytest.raises(GoldenError):
         parse(damage(render(GOLDEN)))  # type: ignore[operator]
+
+
+def test_the_document_has_the_table() -> None:
+    text = (PATH.parents[2] / "docs" / "transport_study.md").read_text(encoding="utf-8")
+    assert f"<!-- goodput -->\n```\n{table(GOLDEN.results)}\n```\n" in text
 
 
 def test_the_table_has_a_block_for_each_control() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from rawproto.study.survival import SCENARIOS, Scenario, run_scenario
+from rawproto.transport.config import SECOND
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 SEEDS = range(1, 4)
@@ -33,6 +35,13 @@ def test_a_run_is_a_function_of_scenario_and_seed(name: str) -> None:
     first, again, other = (run_scenario(BY_NAME[name], seed).fingerprint for seed in (1, 1, 2))
     assert first == again
     assert first != other
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_the_document_states_it(scenario: Scenario) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "transport_study.md").read_text(encoding="utf-8")
+    row = f"| {scenario.text} | {scenario.sent} | {scenario.arrived} | {scenario.bound_ns // SECOND} s |"
+    assert row in text.partition("<!-- survival -->")[2]
 
 
 def test_what_is_not_as_stated_is_told() -> None:

@@ -375,3 +375,13 @@ def test_the_last_octets_and_the_fin_go_at_once_when_the_window_just_holds_them(
     start = pair.now
     pair.run_until(lambda: server.receiver.at_end)
     assert pair.now - start == pair.delay_ns
+
+
+@pytest.mark.rdt("5.8-4")
+@pytest.mark.parametrize("cookies", [True, False])
+def test_the_new_stream_begins_behind_the_old_one_even_if_no_clock_drives_the_choice(cookies: bool) -> None:
+    pair, client, server = in_time_wait(plain(keyed_isn=False, cookies=cookies))
+    syn = Segment(client.local_port, 80, SYN, client.sender.snd_nxt + 1000, mss=MSS, packet_number=0)
+    (answer,) = pair.answers("server", syn)
+    assert answer.flags == SYN | ACK
+    assert answer.seq > server.sender.snd_nxt

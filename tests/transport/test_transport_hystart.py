@@ -217,12 +217,13 @@ def test_undo_brings_back_conservative_slow_start() -> None:
 
 @pytest.mark.rfc("9406", "4.3-2")
 def test_a_later_slow_start_is_left_alone() -> None:
-    cc = congestion.create("cubic", MSS, 100 * MSS)
-    cc.on_timeout(0, 100 * MSS, again=False)
-    path = Path(cc, 10 * MSS, 1000 * MSS)
+    """It is long enough for the five rounds: from 10 segments on the round trip grows."""
+    cc = congestion.create("cubic", MSS, 1000 * MSS)
+    cc.on_timeout(0, 1000 * MSS, again=False)
+    path = Path(cc, 10 * MSS, 10_000 * MSS)
     path.nxt = MSS
     until_slow_start_is_over(path)
-    assert cc.ssthresh == 70 * MSS
+    assert cc.ssthresh == 700 * MSS
 
 
 @pytest.mark.rfc("9406", "4.2-2", "4.2-5")

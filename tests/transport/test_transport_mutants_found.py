@@ -153,6 +153,22 @@ def test_an_undone_episode_is_over_before_its_window_is_acknowledged() -> None:
     assert client.stats(pair.now).phase == "open"
 
 
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_mark_within_an_episode_keeps_it_from_being_undone(marked: bool) -> None:
+    """What was taken for lost was not, but the mark was true."""
+    pair, client, _ = warm(plain(ecn=True, idle_restart=False), 40)
+    at = pair.number("client")
+    pair.delay("client", at, 12 * MS)
+    if marked:
+        pair.mark("client", at + 25)
+    pair.write(client, fill(20 * MSS))
+    pair.run(5 * MS)
+    pair.write(client, fill(20 * MSS))
+    pair.run(SECOND)
+    assert client.sender.recovery.episodes == 1
+    assert client.stats(pair.now).undone == (0 if marked else 1)
+
+
 def test_acknowledgements_that_never_catch_up_put_off_the_user_timeout() -> None:
     """Something is outstanding all the time, and never the same."""
     pair, client, server = warm(plain(user_timeout=SECOND), 20)

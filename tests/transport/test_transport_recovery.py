@@ -136,7 +136,7 @@ def test_a_second_timeout_leaves_the_threshold() -> None:
     pair.client.cut = True
     pair.write(client, bytes(8 * MSS))
     pair.run(SECOND)
-    assert client.sender.timeouts == 2
+    assert (client.sender.timeouts, client.sender.recovery.episodes) == (2, 1)
     assert (client.sender.congestion.cwnd, client.sender.congestion.ssthresh) == (MSS, 4 * MSS)
 
 

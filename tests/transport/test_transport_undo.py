@@ -146,3 +146,15 @@ def test_a_reduction_for_a_mark_alone_is_not_taken_back() -> None:
     assert client.stats(pair.now).ecn_reductions == 1
     assert client.stats(pair.now).undone == 0
     assert client.sender.congestion.ssthresh is not None
+
+
+def test_two_timeouts_in_a_row_that_a_delay_caused_are_taken_back_at_once() -> None:
+    pair, client, server = warm()
+    pair.client.slower_ns = SECOND
+    pair.write(client, fill(10 * MSS))
+    pair.run(950 * MS)
+    pair.client.slower_ns = 100 * MS
+    pair.run(3 * SECOND)
+    assert client.sender.timeouts == 2
+    assert (client.stats(pair.now).undone, client.sender.congestion.ssthresh) == (1, None)
+    assert pair.read(server) == fill(10 * MSS)
