@@ -137,7 +137,20 @@ MUTANTS = (
     ),
     fault("cookie-is-not-repeated", "cookies", "handshake", "self.deadline = now + rto\n", "pass\n", "stateless"),
     fault(
-        "cookie-is-repeated-as-often", "cookies", "handshake", "self._interval *= 2", "self._interval *= 1", "stateless"
+        "cookie-is-repeated-as-often",
+        "cookies",
+        "handshake",
+        "min(2 * self._interval, self._most)",
+        "min(self._interval, self._most)",
+        "stateless",
+    ),
+    fault(
+        "cookie-is-repeated-ever-less-often",
+        "cookies",
+        "handshake",
+        "min(2 * self._interval, self._most)",
+        "2 * self._interval",
+        "stateless",
     ),
     # -- initial sequence numbers and ports --------------------------------------------------------------------------
     fault("isn-is-the-same-for-all-ports", "keyed_isn", "isn", "{peer} {peer_port}", "{peer}", "isn"),

@@ -172,19 +172,11 @@ def test_nothing_beyond_the_bound_is_judged_or_waited_for() -> None:
     assert earliest is None
 
 
-def test_a_mistake_is_unmarked() -> None:
-    b = Board()
-    b.send(50)
-    b.board.mark_all_lost("RTO")
-    b.board.unmark()
-    assert (b.board.in_flight, b.board.lost, b.board.first_lost()) == (50, 0, None)
-
-
 def test_the_tail_is_cut_off_and_sent_again() -> None:
     b = Board()
     b.send(35)  # packets 0 to 3
     assert b.tail(MSS) == (25, 35)  # packet 4
-    assert [(chunk.start, chunk.end, chunk.again) for chunk in b.board._chunks] == [(0, 25, 0), (25, 35, 1)]
+    assert [(chunk.start, chunk.end, chunk.repetition is not None) for chunk in b.board._chunks] == [(0, 25, False), (25, 35, True)]
     assert b.board.in_flight == 35
 
 
@@ -223,7 +215,7 @@ def test_a_delivery_names_its_largest_packet() -> None:
 
 
 OPERATION = st.tuples(
-    st.sampled_from(["send", "ack", "sack", "detect", "detect by time", "resend", "all lost", "none lost", "tail"]),
+    st.sampled_from(["send", "ack", "sack", "detect", "detect by time", "resend", "all lost", "tail"]),
     st.floats(0, 1),
     st.integers(1, 35),
 )
@@ -257,8 +249,6 @@ def test_the_counters_always_agree_with_a_recount(operations: list[tuple[str, fl
             b.resend(most=amount)
         elif name == "all lost":
             b.board.mark_all_lost("RTO")
-        elif name == "none lost":
-            b.board.unmark()
         elif name == "tail" and len(b.board):
             b.tail(amount)
         assert (b.board.in_flight, b.board.lost) == b.recount()
