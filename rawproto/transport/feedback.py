@@ -84,6 +84,7 @@ def _sample(sender: Sender, number: int, ack_delay: int, now: int) -> int:
         bursts.popleft()
     if not bursts or bursts[0].packet_number > number:
         return 0
+    sender.path.on_full_sized_acked(bursts[0].size_of(number) + HEADER_LENGTH, number, now)
     rtt = max(1, now - bursts[0].time_ns)
     sender.rtt.sample(rtt, ack_delay)
     sender.rack.rtt = rtt

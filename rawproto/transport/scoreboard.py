@@ -51,18 +51,23 @@ class Burst:
             self.packet_number + 1 + beyond // self.mss, self.packet_number + self.count - 1
         )  # fmt: skip
 
+    def size_of(self, packet_number: int) -> int:
+        """The bytes of options and payload in packet `packet_number`."""
+        if self.count == 1:
+            return self.length + self.options
+        if packet_number < self.packet_number + self.count - 1:
+            return self.mss
+        return self.length - self.first_length - (self.count - 2) * self.mss
+
     def largest_packet(self, start: int, end: int) -> tuple[int, int]:
         """Of the packets that carried any of the octets `[start, end)` the largest: its size and its number.
 
-        The size is that of options and payload, in bytes. Of packets of one size it is the last one.
+        Of packets of one size it is the last one.
         """
-        last = self.packet_number + self.count - 1
-        if self.count == 1:
-            return self.length + self.options, last
-        number = self.packet_of(end - 1)
-        if number == last and self.packet_of(start) == last:
-            return self.length - self.first_length - (self.count - 2) * self.mss, last
-        return self.mss, number - (number == last)
+        first, last = self.packet_of(start), self.packet_of(end - 1)
+        if last > first and last == self.packet_number + self.count - 1 and self.size_of(last) < self.mss:
+            last -= 1
+        return self.size_of(last), last
 
     def start_of(self, packet_number: int) -> int:
         """The first octet of packet `packet_number`, or the burst's start or something beyond its end."""
