@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from rawproto.link.packet import PacketLink
     from rawproto.link.rawip import RawIpLink
     from rawproto.link.udp import UdpLink
+    from rawproto.link.unix import UnixLink
     from rawproto.sim.lan import Lan
     from rawproto.sockets.host import Host
     from rawproto.testing.replay import replay
     from rawproto.transport.config import Config
+    from rawproto.transport.congestion.base import CongestionControl
+    from rawproto.transport.trace import Trace
     from rawproto.wire.ethernet import Ethernet
     from rawproto.wire.ipv4 import IPv4
     from rawproto.wire.ipv6 import IPv6
@@ -33,6 +36,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Config": "transport.config",
+    "CongestionControl": "transport.congestion",
     "Ethernet": "wire.ethernet",
     "Host": "sockets.host",
     "IPv4": "wire.ipv4",
@@ -46,8 +50,10 @@ _HOMES = {
     "RDT": "wire.rdt",
     "RawIpLink": "link.rawip",
     "TCP": "wire.tcp",
+    "Trace": "transport.trace",
     "UDP": "wire.udp",
     "UdpLink": "link.udp",
+    "UnixLink": "link.unix",
     "memory_pair": "link.memory",
     "open_capture": "capture",
     "replay": "testing.replay",
@@ -58,6 +64,7 @@ __all__ = [
     "TCP",
     "UDP",
     "Config",
+    "CongestionControl",
     "Ethernet",
     "Host",
     "IPv4",
@@ -69,7 +76,9 @@ __all__ = [
     "PacketLink",
     "PcapngWriter",
     "RawIpLink",
+    "Trace",
     "UdpLink",
+    "UnixLink",
     "memory_pair",
     "open_capture",
     "replay",

@@ -58,6 +58,7 @@ def test_datagrams_arrive_with_their_sender(version: int, linktype: LinkType) ->
     ]
 
 
+@pytest.mark.rdt("4-2", "4-4")
 @pytest.mark.parametrize(("version", "linktype"), SHAPES)
 def test_frames_are_what_a_parser_finds_valid(version: int, linktype: LinkType) -> None:
     wire = Wire(version, linktype).resolved()
@@ -83,6 +84,7 @@ def test_the_largest_datagram_fits_the_mtu(version: int, size: int) -> None:
     assert wire.settle() == [bytes(size)]
 
 
+@pytest.mark.rdt("4-6")
 @pytest.mark.parametrize("version", [4, 6])
 def test_ethernet_padding_is_taken_off(version: int) -> None:
     wire = Wire(version).resolved()
@@ -146,6 +148,7 @@ FAULTS: list[tuple[int, bytes, dict[str, int]]] = [
 ]
 
 
+@pytest.mark.rdt("4-2", "4-3")
 @pytest.mark.parametrize(("version", "frame", "reasons"), FAULTS)
 def test_each_fault_has_its_reason(version: int, frame: bytes, reasons: dict[str, int]) -> None:
     wire = Wire(version)
@@ -265,6 +268,7 @@ def test_a_header_may_have_the_reserved_bit_and_df() -> None:
     assert ipv4_fault(bytes(IPv4(src="10.0.0.1", dst="10.0.0.2", total_length=20, flags=2))) == ""
 
 
+@pytest.mark.rdt("4-9")
 @pytest.mark.parametrize(("version", "linktype"), SHAPES)
 def test_what_may_be_marked_says_so_in_its_header_and_the_rest_does_not(version: int, linktype: LinkType) -> None:
     wire = Wire(version, linktype).resolved()
@@ -278,6 +282,7 @@ def test_what_may_be_marked_says_so_in_its_header_and_the_rest_does_not(version:
     assert [(list(map(bytes, run)), marked) for _, run, marked in wire.b.receive(0)] == [([b"yes", b"no!"], False)]
 
 
+@pytest.mark.rdt("4-9")
 @pytest.mark.parametrize("version", [4, 6])
 def test_a_run_is_all_marked_or_not_at_all(version: int) -> None:
     wire = Wire(version)

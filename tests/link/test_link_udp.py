@@ -59,6 +59,7 @@ def test_a_sender_s_name_serves_as_a_peer(pair: tuple[UdpLink, UdpLink]) -> None
     assert gather(left, 1)[0].data == b"answer"
 
 
+@pytest.mark.rdt("4-5")
 @pytest.mark.parametrize(
     ("peer", "address"),
     [

@@ -56,6 +56,7 @@ def test_a_run_crosses_as_one_super_frame_where_the_device_cuts_it(lab: Lab, gat
         assert len(wire.receive(0)) == 1
 
 
+@pytest.mark.rdt("4-8")
 @pytest.mark.parametrize("version", [4, 6])
 def test_a_port_that_nobody_holds_is_counted_and_breaks_nothing(
     lab: Lab, gather: Gather, until: Callable[[Callable[[], bool]], None], version: int
@@ -73,6 +74,7 @@ def test_a_port_that_nobody_holds_is_counted_and_breaks_nothing(
         assert sender.unreachable == 0
 
 
+@pytest.mark.rdt("4-2", "4-5")
 @pytest.mark.parametrize("version", [4, 6])
 def test_on_wire_gives_the_packet_that_the_wire_had(gather: Gather, version: int) -> None:
     ends = ENDS[version]

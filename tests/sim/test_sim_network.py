@@ -164,6 +164,7 @@ def test_thirty_percent_loss_is_survived() -> None:
     assert transfer.whole
 
 
+@pytest.mark.rfc("9293", "MUST-22")
 def test_a_dead_wire_ends_both_sides() -> None:
     transfer = Transfer(1, Impairment(loss=1.0), 10)
     with pytest.raises(StalledError, match="server"):

@@ -146,6 +146,7 @@ def test_a_new_route_holds_for_headers_already_known() -> None:
 # -- congestion marks, carrier to carrier ------------------------------------------------------------------------------
 
 
+@pytest.mark.rdt("4-9")
 @pytest.mark.parametrize("addresses", [V4[:2], V6[:2]])
 @pytest.mark.parametrize("ect", [True, False])
 def test_a_mark_set_in_a_queue_is_seen_by_the_receiving_carrier(addresses: tuple[str, str], ect: bool) -> None:

@@ -203,6 +203,7 @@ def test_a_port_can_be_bound_once(two: Two) -> None:
     assert caught.value.errno == errno.EADDRINUSE
 
 
+@pytest.mark.rfc("9293", "MUST-43")
 def test_only_the_own_address_can_be_bound(two: Two) -> None:
     with pytest.raises(OSError, match=r"192\.0\.2\.1") as caught:
         two.server.socket().bind(("192.0.2.1", 5))
