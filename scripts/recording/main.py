@@ -199,14 +199,14 @@ SCENARIOS = {
     ),
     "timeout": Scenario(
         "A loss that only a timeout repairs",
-        "The wire loses the last datagrams; nothing arrives behind them that could give the loss away, and the sender "
-        "does not probe.",
-        partial(send_and_close, 12_000),
-        read_and_close,
+        "The wire loses the last datagram; nothing arrives behind it that could give the loss away, and the sender does "
+        "not probe.",
+        partial(send_and_wait, 2800),
+        partial(answer_and_close, 2800),
         ["RTO after"],
         {"min_rto": 199 * MILLISECOND, "tail_loss_probe": True},
         client_config=Config(msl=20 * MILLISECOND, tail_loss_probe=False),
-        impair=partial(drop, [7, 8], 1000),
+        impair=partial(drop, [2], 100),
     ),
     "tail_loss_probe": Scenario(
         "A loss at the end, found by a probe",

@@ -13,8 +13,9 @@ from rawproto.link.carrier import KNOWN_HEADERS, DatagramCarrier, IpCarrier, ipv
 from rawproto.link.memory import MemoryLink, Segment
 from rawproto.wire.arp import ARP
 from rawproto.wire.ethernet import Ethernet
+from rawproto.wire.fragment import fragment
 from rawproto.wire.frame import LinkType
-from rawproto.wire.ipv4 import IPv4
+from rawproto.wire.ipv4 import IPv4, IPv4Flags
 from rawproto.wire.ipv6 import IPv6
 from rawproto.wire.packet import Packet
 
@@ -69,7 +70,8 @@ def test_frames_are_what_a_parser_finds_valid(version: int, linktype: LinkType) 
     ip = packet[IPv4] if version == 4 else packet[IPv6]
     assert (str(ip.src), str(ip.dst)) == (wire.here, wire.there)
     if version == 4:
-        assert (packet[IPv4].protocol, packet[IPv4].total_length, packet[IPv4].flags) == (253, 60, 2)
+        assert (packet[IPv4].protocol, packet[IPv4].total_length, packet[IPv4].flags) == (253, 60, IPv4Flags.DF)
+        assert (packet[IPv4].id, packet[IPv4].ihl) == (0, 5)
         assert packet.checksums["IPv4"] == "ok"
     else:
         assert (packet[IPv6].next_header, packet[IPv6].payload_length) == (253, 40)
@@ -148,7 +150,7 @@ FAULTS: list[tuple[int, bytes, dict[str, int]]] = [
 ]
 
 
-@pytest.mark.rdt("4-2", "4-3")
+@pytest.mark.rdt("4-3")
 @pytest.mark.parametrize(("version", "frame", "reasons"), FAULTS)
 def test_each_fault_has_its_reason(version: int, frame: bytes, reasons: dict[str, int]) -> None:
     wire = Wire(version)
@@ -156,6 +158,19 @@ def test_each_fault_has_its_reason(version: int, frame: bytes, reasons: dict[str
     runs = wire.b.receive(0)
     assert wire.b.discarded == {reason: 2 * count for reason, count in reasons.items()}
     assert sum(len(run) for _, run, _ in runs) == (0 if reasons else 2)
+
+
+@pytest.mark.rdt("4-3", "4-4")
+@pytest.mark.parametrize(("version", "reasons"), [(4, {"IP fragment": 2}), (6, {})])
+def test_fragments_are_not_put_together(version: int, reasons: dict[str, int]) -> None:
+    wire = Wire(version)
+    ends = {"src": wire.here, "dst": wire.there}
+    ip = IPv4(protocol=253, **ends) if version == 4 else IPv6(next_header=253, **ends)
+    pieces = fragment(bytes(Ethernet(dst=MACS[1], src=MACS[0]) / ip / bytes(1400)), 1280, identification=7)
+    assert len(pieces) == 2
+    wire.tap.send(pieces, 0)
+    assert wire.b.receive(0) == []
+    assert wire.b.discarded == reasons
 
 
 @pytest.mark.parametrize(

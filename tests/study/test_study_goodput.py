@@ -83,7 +83,8 @@ def test_a_small_buffer_allows_a_buffer_each_round_trip(control: str, buffer: in
 
 @pytest.mark.parametrize("loss", [3, 10, 30])
 def test_reno_at_random_loss_is_about_what_mathis_says(loss: int) -> None:
-    assert mathis(loss) * 3 // 4 < kbit("reno", loss, AMPLE[0]) < mathis(loss) * 5 // 4
+    # Mathis knows no lost repetitions, each of which is one more reduction (RFC 5681 §4.3).
+    assert mathis(loss) * 2 // 3 < kbit("reno", loss, AMPLE[0]) < mathis(loss) * 5 // 4
 
 
 @pytest.mark.parametrize("loss", [1, 3, 10, 30])
