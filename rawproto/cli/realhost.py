@@ -279,6 +279,8 @@ def main() -> None:
     except (EOFError, pickle.UnpicklingError):  # the parent was gone before it had said what to do
         sys.exit(1)
     threading.Thread(target=leave_with_parent, daemon=True).start()
+    if ":" in job.options.settings.get("congestion_control", ""):
+        sys.path.insert(0, "")  # a class of the user's own may lie in the current directory
     try:
         station = Station(sys.argv[1], job)
     except OSError as error:

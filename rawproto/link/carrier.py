@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from rawproto.errors import ConfigError, LinkError, WireError
 from rawproto.link.base import Link
 from rawproto.link.neighbor import Neighbors
-from rawproto.wire.address import ip_text, pack_ip, pack_mac
+from rawproto.wire.address import ip_text, pack_ip, pack_mac, to_many
 from rawproto.wire.checksum import internet_checksum
 from rawproto.wire.ethernet import Ethernet
 from rawproto.wire.frame import Frame, LinkType
@@ -80,6 +80,8 @@ class IpCarrier:
             raise LinkError(
                 errno.EAFNOSUPPORT, f"{peer} is no IPv{self.version} address, and this host has only {self.address}"
             )
+        if to_many(packed):
+            raise LinkError(errno.EACCES, f"{peer} is not one host: a connection has one at its other end")
         return ip_text(packed)
 
     # -- out -----------------------------------------------------------------------------------------------------

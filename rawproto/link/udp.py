@@ -23,6 +23,7 @@ from rawproto.link._peers import DEFAULT_PORT, PeerNames, SockAddress
 from rawproto.link._udpheader import with_headers
 from rawproto.link._wait import NO_ROOM, send_when_room
 from rawproto.link.base import Link
+from rawproto.wire.address import to_many
 from rawproto.wire.frame import ChecksumStatus, Direction, Frame, LinkType
 
 __all__ = ["UdpLink"]
@@ -51,6 +52,9 @@ class UdpLink(Link):
     anybody could forge it. `batch` is the number of datagrams at which `receive` stops (a joined run may go over
     it): more at once no longer fit the processor's cache and cost double. `buffer_size` is the wanted size of the
     socket buffers in bytes.
+
+    Bound to all addresses ("0.0.0.0"), it answers from the one that the kernel's routes choose: a host with several is
+    better served by one link for each.
 
     The `time_ns` of a frame is the `now` of the call that received it. Its checksum status is unknown: the kernel
     has checked the UDP checksum, but that is not in the frame.
@@ -158,8 +162,11 @@ class UdpLink(Link):
         return self._peers.names[self._socket.getsockname()]
 
     def canonical(self, peer: str) -> str:
-        """`peer` with its port. Raises LinkError for what is no address of this link's IP version."""
-        return self._peers.names[self._peers.address(peer)]
+        """`peer` with its port. Raises LinkError for what is no address of this link's IP version, or of many hosts."""
+        address = self._peers.address(peer)
+        if to_many(self._packed(address)[0]):
+            raise LinkError(errno.EACCES, f"{peer} is not one host: a connection has one at its other end")
+        return self._peers.names[address]
 
     def on_wire(self, data: bytes, *, peer: str, outbound: bool) -> tuple[bytes, LinkType]:
         """Give `data` as an IP packet: its IP and UDP headers put back, `LinkType.RAW`.

@@ -292,6 +292,9 @@ def dumbbell(
     `access_ns` is the delay of each client's own link, each way; `configs` are those of each pair, `traces` those of
     the clients; what is left out is none. `impairment` strikes behind the bottleneck. `moderation_ns`: see `Line`.
     """
+    for name, given in (("access_ns", access_ns), ("configs", configs), ("traces", traces)):
+        if given and len(given) != pairs:
+            raise ConfigError(f"{name} has {len(given)} entries for {pairs} pairs: give one for each, or none")
     shared = Line(rate_bps=rate_bps, delay_ns=delay_ns, queue=queue, mtu=mtu, impairment=impairment)
     back = Line(delay_ns=delay_ns, mtu=mtu)
     network = Dumbbell(seed, shared, back=back)

@@ -169,6 +169,7 @@ def _unwelcome(connection: Connection, segment: Segment, end: int, now: int) -> 
         return "refused: the application has closed (RFC 2525 §2.17)"
     if segment.flags & EOR and len(receiver.records) >= MAX_RECORDS and end > receiver.rcv_nxt:
         receiver.refused_octets += len(segment.payload)
+        connection.acks.at_once("ACK: too many records wait")
         return "discarded: too many records wait for the application (docs/rdt.md §7.8)"
     return ""
 

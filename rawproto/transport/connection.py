@@ -211,7 +211,7 @@ class Connection:
         if self.state is State.SYN_SENT or self.receiver.ready:
             self.abort(now)
             return
-        self.closed_by_application = True
+        self.closed_by_application = self.sender.orphaned = True
         self.shutdown(now)
         if self.state is State.FIN_WAIT_2:
             self.deadline = now + self.config.user_timeout
@@ -518,6 +518,8 @@ class Connection:
     def _report(self, segment: Segment, now: int) -> None:
         """Add what an acknowledgement tells beyond its number."""
         segment.seen = (self.largest_received, now - self.largest_time)
+        if self.cookie.data:
+            return  # there may be no room for more
         if self.config.sack:
             segment.sack = self.receiver.held.first(self.sender.max_sack_ranges)
             segment.dsack = self.receiver.duplicate

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rawproto.errors import ConfigError
 from rawproto.transport.congestion.base import AckSample
 from rawproto.transport.recovery import Phase
 from rawproto.transport.scoreboard import Delivery, Lost
@@ -114,7 +115,7 @@ def _take_ranges(sender: Sender, segment: Segment, now: int) -> tuple[Delivery, 
 
 def _take_evidence(sender: Sender, segment: Segment, delivery: Delivery) -> None:
     """Look for what shows that a repetition was needless."""
-    for start, end in delivery.unharmed or ():
+    for start, end in delivery.unharmed:
         sender.recovery.prove(start, end)
     if segment.dsack is not None and sender.config.sack:
         start, end = segment.dsack
@@ -126,7 +127,7 @@ def _take_evidence(sender: Sender, segment: Segment, delivery: Delivery) -> None
 
 def take_window(sender: Sender, segment: Segment, now: int) -> None:
     """Take the window that an acceptable segment offers."""
-    if sender.window.take(segment) and sender.persist.running:
+    if sender.window.take(segment) and sender.persist.running and not sender.orphaned:
         sender.silence_since = None  # probes that are answered never give up (RFC 9293 §3.8.6.1)
     sender.update_chronograph(now)
 
@@ -203,6 +204,8 @@ def _tell_congestion(sender: Sender, delivery: Delivery, prior: int, rtt: int, r
             sender.ranges_lost,
         )
     )
+    if type(control.cwnd) is not int or control.cwnd < 1:
+        raise ConfigError(f"{type(control).__name__}: cwnd is {control.cwnd!r}; it must be an int of octets, 1 or more")
     sender.newly_lost = sender.ranges_lost = 0
     if sample is not None and sample.rate and (sample.rate > sender.delivery_rate or not sample.app_limited):
         sender.delivery_rate = sample.rate

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CookieEcho", "receive_in_syn_sent", "syn", "take_cookie", "take_syn"]
 
-MAX_COOKIE = 48
+MAX_COOKIE = 44
 """docs/rdt.md §5.10: longer ones would not fit beside SEEN with the smallest MSS."""
 
 
@@ -103,7 +103,8 @@ def _unfit(connection: Connection, segment: Segment, now: int) -> str:
     if flags & RST:
         if not flags & ACK:
             return "discarded: reset without acknowledgement (RFC 9293 §3.10.7.3, second)"
-        connection.finish(Event.RESET, "refused", "the peer refused the connection: nobody listens there", now)
+        text = "the peer refused the connection: nobody listens there, or not to this kind of stream"
+        connection.finish(Event.RESET, "refused", text, now)
         return "reset: connection refused (RFC 9293 §3.10.7.3, second)"
     if flags & SYN and connection.records is not (segment.record is not None):
         if flags & ACK:

@@ -72,6 +72,9 @@ MOST_TIMEOUTS = 4
 CREDIBLE = 10
 """Per mille: how probable it may be at most that as many probes were lost by chance alone."""
 
+STUCK = 4
+"""Timeouts in a row, with datagrams out that even the base would carry, after which the path may carry less."""
+
 MAX_FALLS = 3
 """RFC 8899 §5.2, ERROR: 'contradictory information about the network path that would otherwise result in excessive
 variation'. After more falls than this the size stays at the base until the raise timer expires."""
@@ -115,6 +118,7 @@ class PathMtu:
         "_probes",
         "_raise_after_ns",
         "_raise_at",
+        "_stuck",
         "_suspect",
         "_timeouts",
         "_unproven",
@@ -152,7 +156,7 @@ class PathMtu:
         self._unproven = False  # nothing of this size has arrived since it fell to it
         self._falls = 0  # since the raise timer expired
         self._asked: tuple[int, ...] = ()  # sizes probed since then, or since the last fall
-        self._losses = self._timeouts = 0
+        self._losses = self._timeouts = self._stuck = 0
         self._lost_ns = -1  # when the last of them was found
         self._suspect = maximum  # the smallest size among them, or `size`
         self._arrived = -1  # the latest packet number of that size that arrived
@@ -274,6 +278,8 @@ class PathMtu:
 
         What a segment acknowledges is to be told before what it shows to be lost.
         """
+        if size > self._minimum:
+            self._stuck = 0
         if self._unproven and size >= self.size:
             self._take(self.size, now)
         if size >= self._suspect and number > self._arrived:
@@ -293,8 +299,18 @@ class PathMtu:
             self._losses += 1
         return self._losses >= LOSSES and self._fall()
 
-    def on_retransmission_timeout(self, outstanding_full_sized: bool, now: int) -> bool:
-        """The retransmission timer expired; true if `size` fell. Only one with datagrams of that size out counts."""
+    def on_retransmission_timeout(self, outstanding_full_sized: bool, now: int, *, smaller: bool = False) -> bool:
+        """The retransmission timer expired; true if `size` fell.
+
+        Only one with datagrams of that size out counts; but a path may take less than the base, too: after so many
+        timeouts in a row that had `smaller` ones out, above the minimum, it is taken for such a path.
+        """
+        if self.state is PathState.DISABLED:
+            return False
+        self._stuck += smaller
+        if self._stuck >= STUCK:
+            self._stuck = 0
+            return self._fall()
         if not outstanding_full_sized or self.threshold >= self.size:
             return False
         self._timeouts += 1

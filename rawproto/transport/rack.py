@@ -48,7 +48,7 @@ class Rack:
 
         RDT can tell it of octets that were sent again, too: by packet number the first transmission has arrived.
         """
-        late = delivery.unharmed is not None and delivery.unharmed[0][1] < self._fack
+        late = bool(delivery.unharmed) and delivery.unharmed[0][1] < self._fack
         if late or 0 <= delivery.lowest_original < self._fack:
             self.reordering_seen += 1
         self._fack = max(self._fack, highest)

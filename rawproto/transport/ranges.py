@@ -56,6 +56,15 @@ class RangeSet:
             gaps.append((start, end))
         return gaps
 
+    def overlaps(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Give the parts of `[start, end)` that are in the set, in order."""
+        parts = []
+        index = bisect_right(self._ends, start)
+        while index < len(self._starts) and self._starts[index] < end:
+            parts.append((max(start, self._starts[index]), min(end, self._ends[index])))
+            index += 1
+        return parts
+
     def add(self, start: int, end: int) -> None:
         """Put `[start, end)` in, joined with the ranges that it overlaps or touches."""
         if start >= end:

@@ -121,9 +121,8 @@ class Recovery:
         """Octets `[start, end)` have arrived without being sent again, or twice: if they were marked, in error."""
         if self.phase is Phase.OPEN or not self._marked:
             return
-        for low, high in self._marked:
-            if low < end and start < high:
-                self._proven.add(max(low, start), min(high, end))
+        for low, high in self._marked.overlaps(start, end):
+            self._proven.add(low, high)
 
     @property
     def mistaken(self) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rawproto.transport.ranges import RangeSet
 from rawproto.transport.rate import SendState
@@ -121,19 +121,20 @@ class Delivery:
     """The size, without header, and the number of the largest packet among those."""
     lowest_original: int = -1
     """The lowest end of octets that were sent once only: below the highest known ones they show reordering."""
-    unharmed: list[tuple[int, int]] | None = None
+    unharmed: list[tuple[int, int]] = field(default_factory=list)
     """Ranges taken for lost of which an earlier transmission turns out to have arrived."""
 
 
 class Scoreboard:
     """Outstanding chunks in sequence order. Sizes are in octets of sequence space."""
 
-    __slots__ = ("_chunks", "_disordered", "_sacked", "in_flight", "lost")
+    __slots__ = ("_chunks", "_disordered", "_lost_from", "_sacked", "in_flight", "lost")
 
     def __init__(self) -> None:
         self._chunks: list[Chunk] = []
         self._sacked = RangeSet()
         self._disordered = False  # a retransmission is outstanding: packet numbers don't rise along the chunks
+        self._lost_from = 0  # nothing below it is lost
         self.in_flight = 0
         self.lost = 0
 
@@ -178,7 +179,11 @@ class Scoreboard:
         """The lost chunk that is lowest in the sequence space."""
         if not self.lost:
             return None
-        return next((chunk for chunk in self._chunks if chunk.lost), None)
+        for index in range(max(0, self._index(self._lost_from)), len(self._chunks)):
+            if self._chunks[index].lost:
+                self._lost_from = self._chunks[index].start
+                return self._chunks[index]
+        return None
 
     def tail(self, length: int) -> Chunk | None:
         """The last `length` octets outstanding, or fewer, as a chunk of their own."""
@@ -241,12 +246,12 @@ class Scoreboard:
             self.in_flight -= octets
         if chunk.repetition is None:
             if chunk.lost:
-                delivery.unharmed = [*(delivery.unharmed or ()), (low, high)]
+                delivery.unharmed.append((low, high))
             if delivery.lowest_original < 0:
                 delivery.lowest_original = high
         elif delivery.seen < chunk.repetition.packet_of(low):
             # The peer knows of no packet that repeated them: the first one has arrived (RFC 3522 §3.2).
-            delivery.unharmed = [*(delivery.unharmed or ()), (low, high)]
+            delivery.unharmed.append((low, high))
 
     # -- losses --------------------------------------------------------------------------------------------------
 
@@ -302,6 +307,7 @@ class Scoreboard:
             if not chunk.lost:
                 chunk.lost = True
                 chunk.why = why
+        self._lost_from = 0
         self.lost += self.in_flight
         self.in_flight = 0
 
@@ -313,6 +319,7 @@ class Scoreboard:
             self._chunks.insert(index + 1, chunk.part(end, chunk.end))
             chunk.end = end
         chunk.lost = True
+        self._lost_from = min(self._lost_from, start)
         chunk.why = loss.rule
         self.in_flight -= end - start
         self.lost += end - start

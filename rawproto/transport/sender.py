@@ -42,6 +42,8 @@ from rawproto.wire.rdt_format import HEADER_LENGTH, MAX_SACK_RANGES
 __all__ = ["Sender", "Sending"]
 
 
+OVERHEAD = 64
+"""Octets that a datagram takes of the congestion window beside a small payload: its headers."""
 LARGEST_PROBE = 0xFFFF
 """What the option PROBE can say."""
 
@@ -95,6 +97,8 @@ class Sender:
         self.pacer = Pacer(mss)
         self.path = PathMtu(config.base_mtu, mss + HEADER_LENGTH, enabled=False)
         self.chronograph = Chronograph()
+        self.orphaned = False
+        """No application holds the connection any more: a closed window is not waited for without end."""
         self.reserved = 0
         """Bytes of options that every datagram must carry: then a segment is one datagram."""
         self.segments_retransmitted = 0
@@ -164,6 +168,11 @@ class Sender:
         return self.buffer.end + (0 if self.fin is None else 1) - self.snd_nxt
 
     @property
+    def full(self) -> int:
+        """Octets in a datagram that is as full as it can be."""
+        return min(self.mss - self.reserved, self.config.segment_size)
+
+    @property
     def app_limited(self) -> bool:
         """The application had nothing more to send; what is in flight since then has not all been delivered."""
         return self.rate.is_app_limited
@@ -214,7 +223,6 @@ class Sender:
 
     def _probe_tail(self) -> Sending | None:
         """RFC 8985 §7.3: one segment of new data, if there is some and the peer has room, else the last one again."""
-        self.tail.due = False
         most = min(self.mss, self._most())
         length = min(self.unsent, most, self.window.usable(self.snd_nxt, self.unsent, self.fin))
         if length > 0:
@@ -222,6 +230,7 @@ class Sender:
             return Sending(self.snd_nxt, end, "tail loss probe: new data", probe=True)
         chunk = self.scoreboard.tail(most)
         if chunk is None:
+            self.tail.due = False
             return None
         packet = chunk.burst.packet_of(chunk.start)
         return Sending(chunk.start, chunk.end, f"tail loss probe: packet {packet} once more", chunk, probe=True)
@@ -249,10 +258,13 @@ class Sender:
         if self.mss < length < unsent:
             length -= length % self.mss  # whole datagrams while there is more to come
         end = self._within_record(self.snd_nxt, self.snd_nxt + length)
-        joins = self.fin is None and not self.records  # nothing could be added to a last segment, or to a record
-        if joins and self.nagle.holds(end - self.snd_nxt, self.mss - self.reserved, self.snd_una):
+        if end - self.snd_nxt < self.full and board.in_flight + len(board) * OVERHEAD + length > self.congestion.cwnd:
+            self.held_by_cwnd = True  # many small datagrams are much on the wire
             return None
-        return Sending(self.snd_nxt, end, "new data")
+        joins = self.fin is None and not self.records  # nothing could be added to a last segment, or to a record
+        if joins and self.nagle.holds(end - self.snd_nxt, self.full, self.snd_una):
+            return None
+        return Sending(self.snd_nxt, end, "new data" if self.snd_nxt < self.buffer.end else "FIN: no more to send")
 
     def _restart_after_idle(self, now: int) -> None:
         """RFC 5681 §4.1; a control that paces by a model of the path wants to know it whatever the switch says."""
@@ -299,7 +311,7 @@ class Sender:
         else:
             board.sent(start, end, burst)
             self.snd_nxt = end
-            self.nagle.on_sent(end, octets, self.mss - self.reserved)
+            self.nagle.on_sent(end, octets, self.full)
             self.persist.stop()
         self._after_sending(sending, burst, octets, now)
 

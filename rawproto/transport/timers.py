@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rawproto.transport.config import MILLISECOND
 from rawproto.transport.feedback import find_losses
+from rawproto.transport.pmtud import MINIMUM
 from rawproto.wire.rdt_format import HEADER_LENGTH
 
 if TYPE_CHECKING:
@@ -75,9 +76,10 @@ def _on_rto(sender: Sender, now: int) -> None:
         for start, end in outstanding:
             sender.recovery.mark(start, end)
         sender.note_recovery(now, reason)
-        large = sender.scoreboard.largest_outstanding() + HEADER_LENGTH > sender.path.threshold
+        size = sender.scoreboard.largest_outstanding() + HEADER_LENGTH
+        large, smaller = size > sender.path.threshold, sender.path.threshold >= size > MINIMUM
         sender.path.loss_permille = _loss_permille(sender)
-        if sender.path.on_retransmission_timeout(large, now):
+        if sender.path.on_retransmission_timeout(large, now, smaller=smaller):
             sender.take_path("nothing of this size gets through", now)
     sender.expired = True
     if sender.config.backoff:

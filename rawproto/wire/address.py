@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias
 
 from rawproto.errors import WireError
 
-__all__ = ["AddressLike", "ip_text", "mac_text", "pack_ip", "pack_ipv4", "pack_ipv6", "pack_mac"]
+__all__ = ["AddressLike", "ip_text", "mac_text", "pack_ip", "pack_ipv4", "pack_ipv6", "pack_mac", "to_many"]
 
 
 class HasPacked(Protocol):
@@ -138,3 +138,10 @@ pack_ipv6 = Packs("IPv6", (16,), _ipv6_from_text)
 """The 16 bytes of an IPv6 address; a zone (`%eth0`) is refused: the wire has none. Raises WireError."""
 pack_ip = Packs("IP", (4, 16), _ip_from_text)
 """The 4 or 16 bytes of an IP address of either version. Raises WireError."""
+
+
+def to_many(packed: bytes) -> bool:
+    """Tell whether a packed IP address is a multicast or the broadcast address (RFC 9293 §3.9.2.2, MUST-46)."""
+    if len(packed) == 4:
+        return 224 <= packed[0] <= 239 or packed == b"\xff" * 4
+    return packed[0] == 0xFF

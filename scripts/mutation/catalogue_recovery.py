@@ -64,8 +64,8 @@ MUTANTS = (
         "last-octets-are-sent-again-first",
         "retransmission",
         "scoreboard",
-        "next((chunk for chunk in self._chunks if",
-        "next((chunk for chunk in reversed(self._chunks) if",
+        "in range(max(0, self._index(self._lost_from)), len(self._chunks)):",
+        "in reversed(range(max(0, self._index(self._lost_from)), len(self._chunks))):",
         "recovery",
     ),
     fault(

@@ -160,7 +160,7 @@ WRONG = {
     "'no/such.pcap' is no file, no bytes in hexadecimal, and no packet": ["no/such.pcap"],
     "column 5: TCP has no field dprot; did you mean dport?": ["TCP(dprot=80)"],
     "column 1: a list is no packet": ["()"],
-    "has no packet 300: there are 26 packets": [f"{RESET}:300"],
+    "has no packet 300: there are": [f"{RESET}:300"],
     "has no packet 0: they count from 1": [f"{RESET}:0"],
     "--number 2 and": [f"{RESET}:2", "--number", "2"],
     "--number says which packet of a capture": [EXPRESSION, "--number", "2"],
@@ -187,7 +187,8 @@ def test_a_capture_that_is_damaged_before_the_packet_is_status_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "cut.pcapng"
-    path.write_bytes(Path(RESET).read_bytes()[:900])
+    whole = Path(RESET).read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
     shown(capsys, f"{path}:1")
     assert "the file was cut off" in told(capsys, f"{path}:20", status=1)
 

@@ -437,7 +437,7 @@ WRONG: dict[str, list[str]] = {
         'IPv4(dst="127.0.0.1") / UDP()', "--link", "udp", "--to", "1.2.3.4:5"],
     "--to 1.2.3.4:5 is for --link udp": [EXPRESSION, "--iface", "lo", "--to", "1.2.3.4:5"],
     "--link udp sends the bytes of a packet": [RESET, "--link", "udp"],
-    "has no frame to send: 26 of another link type": [RESET, "--iface", "lo"],
+    "of another link type": [RESET, "--iface", "lo"],
     "--vary is for a packet": [RESET, "--vary", "udp.sport=1-2"],
     "--loop 2 is for a capture": [EXPRESSION, "--loop", "2"],
     "--speed 2x is for a capture": [EXPRESSION, "--speed", "2x"],

@@ -138,6 +138,7 @@ def packets() -> list[bytes]:
     found.append(bytes(IPv4(src="10.0.0.1", dst="239.0.0.1") / UDP(sport=1, dport=2) / b"to many"))
     found.append(bytes(IPv6(**ends6) / ICMPv6Echo(id=1, seq=2) / b"ping"))
     found.append(bytes(IPv4(**ends4, protocol=253) / b"rdt"))
+    found.append(bytes(IPv4(**ends4, dscp=1, ecn=1, protocol=253) / b"a byte 5 where a tag would have one"))
     found.append(bytes(IPv6(**ends6, next_header=253) / b"rdt"))
     udp = bytes(UDP(sport=1, dport=53) / b"x")
     found.append(bytes(IPv6(**ends6, next_header=0) / (b"\x11\0\1\4\0\0\0\0" + udp)))  # behind hop-by-hop options

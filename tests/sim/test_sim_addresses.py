@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import pytest
 
@@ -16,13 +16,14 @@ from rawproto.transport.connection import End
 from rawproto.wire.arp import ARP
 from rawproto.wire.ethernet import Ethernet
 from rawproto.wire.frame import Direction, Frame
+from rawproto.wire.header import Header
 from rawproto.wire.icmp import ICMPError, ICMPRedirect, ICMPv6Error, PacketTooBig, ParameterProblem
 from rawproto.wire.ipv4 import IPv4
 from rawproto.wire.ipv6 import IPv6
 from rawproto.wire.packet import Packet
 from rawproto.wire.rdt import RDT, Flags, Mss
 
-Wait = Iterator[Condition]
+Wait = Generator[Condition, None, None]
 SERVER_MAC, STRANGER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
 HERE, STRANGER = {4: "10.0.0.1", 6: "fd00::1"}, {4: "10.0.0.2", 6: "fd00::2"}
 ALL_HOSTS = {4: "01:00:5e:00:00:01", 6: "33:33:00:00:00:01"}
@@ -122,10 +123,10 @@ def test_a_receiver_does_not_treat_port_0_specially(sport: int, dport: int, flag
 
 # -- ICMP --------------------------------------------------------------------------------------------------------------
 
-ERRORS4 = [ICMPError(type=3, code=code, mtu=68) for code in range(16)]
+ERRORS4: list[Header] = [ICMPError(type=3, code=code, mtu=68) for code in range(16)]
 ERRORS4 += [ICMPError(type=kind, code=code) for kind, code in ((4, 0), (11, 0), (11, 1), (12, 0), (12, 1))]
 ERRORS4 += [ICMPRedirect(code=code, gateway="10.0.0.9") for code in (0, 1)]
-ERRORS6 = [ICMPv6Error(type=1, code=code) for code in range(7)]
+ERRORS6: list[Header] = [ICMPv6Error(type=1, code=code) for code in range(7)]
 ERRORS6 += [ICMPv6Error(type=3, code=code) for code in (0, 1)]
 ERRORS6 += [PacketTooBig(mtu=68), *(ParameterProblem(code=code) for code in (0, 1, 2))]
 
@@ -133,7 +134,7 @@ ERRORS6 += [PacketTooBig(mtu=68), *(ParameterProblem(code=code) for code in (0, 
 class Transfer:
     """A client sends, the server sends it back; somebody who sees all of it may send errors about each packet."""
 
-    def __init__(self, version: int, *errors: object) -> None:
+    def __init__(self, version: int, *errors: Header) -> None:
         self.version = version
         self.errors = errors
         self.lan = Lan(1)
@@ -187,7 +188,7 @@ class Transfer:
 @pytest.mark.rdt("4-8")
 @pytest.mark.rfc("9293", "MUST-55", "MUST-56")
 @pytest.mark.parametrize(("version", "errors"), [(4, ERRORS4), (6, ERRORS6)])
-def test_icmp_errors_about_every_packet_change_no_byte_of_what_is_sent(version: int, errors: list[object]) -> None:
+def test_icmp_errors_about_every_packet_change_no_byte_of_what_is_sent(version: int, errors: list[Header]) -> None:
     plain, forged = Transfer(version).run(), Transfer(version, *errors).run()
     assert forged.told > 100 * len(errors)
     for told, not_told in zip(forged.sent, plain.sent, strict=True):

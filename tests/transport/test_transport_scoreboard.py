@@ -196,7 +196,7 @@ def test_an_acknowledgement_that_does_not_know_the_repetition_proves_it_needless
     b.board.mark_all_lost("RTO")
     b.resend()  # packets 2 and 3
     assert b.acknowledge(10, seen=1).unharmed == [(0, 10)]
-    assert b.acknowledge(20, seen=3).unharmed is None
+    assert b.acknowledge(20, seen=3).unharmed == []
 
 
 def test_what_was_taken_for_lost_and_not_yet_sent_again_is_unharmed_if_acknowledged() -> None:

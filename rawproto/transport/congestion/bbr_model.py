@@ -172,7 +172,10 @@ class PathModel:
 
     def update_min_rtt(self, rtt: int, now: int) -> None:
         """Take in a round trip, 0 for none: one minimum over 5 s for ProbeRTT, one over 10 s to use (§5.3.4.3)."""
-        self.probe_rtt_expired = now > self.probe_rtt_min_stamp + PROBE_RTT_INTERVAL_NS
+        if self.probe_rtt_min_delay == INFINITE and not rtt:
+            return
+        known = self.probe_rtt_min_delay != INFINITE  # before the first sample there is nothing to expire
+        self.probe_rtt_expired = known and now > self.probe_rtt_min_stamp + PROBE_RTT_INTERVAL_NS
         if rtt and (rtt < self.probe_rtt_min_delay or self.probe_rtt_expired):
             self.probe_rtt_min_delay = max(rtt, MIN_RTT_FLOOR_NS)
             self.probe_rtt_min_stamp = now
