@@ -233,7 +233,7 @@ SCENARIOS = {
         "Three records cross, of 3, 9,000 and 70 bytes, each whole; the second takes several datagrams. Over UDP.",
         send_records,
         read_records,
-        ["new data", "data in order", "FIN: the peer has no more to send"],
+        ["FIN: no more to send", "data in order", "FIN: the peer has no more to send"],
         {"max_record": 100, "receive_buffer": (4 << 20) - 1},
         recorded="server",
         road="udp",

@@ -151,7 +151,7 @@ def test_several_files_are_told_apart(capture: str, capsys: pytest.CaptureFixtur
 def test_the_calls_in_a_recording_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
     first = lines(capsys, RESET, "--number", "1")[0]
     assert first.endswith("app: connect(peer='10.0.0.2:25300', port=7, local_port=52357, records=False)")
-    assert "app: send(connection=0, data=4096 bytes)" in lines(capsys, RESET, "--number", "6")[0]
+    assert any("app: send(connection=0, data=4096 bytes)" in line for line in lines(capsys, RESET))
 
 
 def test_a_link_type_without_a_parser_is_called_by_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
