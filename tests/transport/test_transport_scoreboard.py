@@ -176,7 +176,10 @@ def test_the_tail_is_cut_off_and_sent_again() -> None:
     b = Board()
     b.send(35)  # packets 0 to 3
     assert b.tail(MSS) == (25, 35)  # packet 4
-    assert [(chunk.start, chunk.end, chunk.repetition is not None) for chunk in b.board._chunks] == [(0, 25, False), (25, 35, True)]
+    assert [(chunk.start, chunk.end, chunk.repetition is not None) for chunk in b.board._chunks] == [
+        (0, 25, False),
+        (25, 35, True),
+    ]
     assert b.board.in_flight == 35
 
 

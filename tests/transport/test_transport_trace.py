@@ -28,7 +28,8 @@ from rawproto.transport.trace import (
 
 RULE = re.compile(r"\(RFC \d+ (§|p\.)|\(docs/rdt\.md §")
 KNOWN_REASONS = re.compile(
-    r"handshake|new data$|FIN: no more to send$|ACK|fast retransmit|RTO after \d+ ms$|tail loss probe|window (probe|update)$|"
+    r"handshake|new data$|FIN: no more to send$|ACK|fast retransmit|RTO after \d+ ms$|tail loss probe|"
+    r"window (probe|update)$|"
     r"path probe of \d+|keep-alive probe$|reset|challenge ACK$|cookie once more$|answer to a path probe$|nobody there$"
 )
 
