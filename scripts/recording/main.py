@@ -199,8 +199,8 @@ SCENARIOS = {
     ),
     "timeout": Scenario(
         "A loss that only a timeout repairs",
-        "The wire loses the last datagram; nothing arrives behind it that could give the loss away, and the sender does "
-        "not probe.",
+        "The wire loses the last datagram; nothing arrives behind it that could give the loss away, and the sender "
+        "does not probe.",
         partial(send_and_wait, 2800),
         partial(answer_and_close, 2800),
         ["RTO after"],
