@@ -140,6 +140,7 @@ def packets() -> list[bytes]:
     found.append(bytes(IPv4(**ends4, protocol=253) / b"rdt"))
     found.append(bytes(IPv4(**ends4, dscp=1, ecn=1, protocol=253) / b"a byte 5 where a tag would have one"))
     found.append(bytes(IPv6(**ends6, next_header=253) / b"rdt"))
+    found.append(bytes(IPv6(**ends6, next_header=253, hop_limit=3) / b"nearly there"))
     udp = bytes(UDP(sport=1, dport=53) / b"x")
     found.append(bytes(IPv6(**ends6, next_header=0) / (b"\x11\0\1\4\0\0\0\0" + udp)))  # behind hop-by-hop options
     return found
