@@ -7,6 +7,7 @@ ones. No deadline: time is measured by scripts/bench, and a busy machine is no f
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -15,3 +16,8 @@ settings.register_profile(
 )
 settings.register_profile("explore", settings.get_profile("repeat"), derandomize=False, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background of a script: what these tests start would ignore Ctrl-C as well, and never end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
