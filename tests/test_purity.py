@@ -13,9 +13,13 @@ import pytest
 import rawproto
 
 ROOT = Path(rawproto.__file__).parent
-FORBIDDEN = {"time", "socket", "asyncio", "threading", "os", "logging"}
+FORBIDDEN = {"time", "datetime", "secrets", "uuid", "socket", "asyncio", "threading", "os", "logging"}
 GENERATORS = {"Random", "SystemRandom"}
 """Of `random`, only classes: whoever makes one says where its numbers come from."""
+CLOCKS_AND_CHANCE = {"time", "datetime", "random", "secrets", "uuid", "os"}
+GUARD = ROOT / "sim" / "guard.py"
+"""Puts stand-ins into the modules that have a real clock or real chance, and asks none of them itself."""
+SIMULATED = sorted(path for path in (ROOT / "sim").rglob("*.py") if path != GUARD)
 PURE = sorted(path for layer in ("wire", "transport") for path in (ROOT / layer).rglob("*.py"))
 
 
@@ -58,6 +62,30 @@ def test_a_pure_module_touches_neither_clock_nor_kernel_nor_chance(path: Path) -
 )
 def test_the_check_finds_what_it_looks_for(source: str) -> None:
     assert len(faults(ast.parse(source))) == 1
+
+
+def unseeded(tree: ast.AST) -> list[int]:
+    """Where a generator is made that begins wherever the machine wants."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and not node.args]
+    return [call.lineno for call in calls if ast.unparse(call.func) in {"Random", "random.Random"}]
+
+
+@pytest.mark.parametrize("path", SIMULATED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_simulation_touches_neither_clock_nor_chance(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert [fault for fault in faults(tree) if not fault.endswith(": os")] == []  # for PathLike
+    assert unseeded(tree) == []
+
+
+def test_the_guard_of_a_simulation_asks_no_clock_that_it_guards() -> None:
+    calls = [node.func for node in ast.walk(ast.parse(GUARD.read_text())) if isinstance(node, ast.Call)]
+    names = {ast.unparse(call) for call in calls}
+    assert [name for name in names if name.partition(".")[0] in CLOCKS_AND_CHANCE and "." in name] == []
+    assert "get_ident" in names
+
+
+def test_a_generator_without_a_seed_is_found() -> None:
+    assert unseeded(ast.parse("import random\nrandom.Random(7)\nrandom.Random()")) == [3]
 
 
 def test_the_check_allows_an_injected_generator() -> None:

@@ -1,7 +1,8 @@
 """The command line: one file a verb. May import everything; nothing imports it.
 
 Exit status: 0 all went well, 1 it did not (a guarantee is broken, a transfer failed), 2 something is wrong with how
-it was called or with the machine, 130 interrupted. Whatever is not 0 comes with one line on stderr.
+it was called or with the machine, 3 it shows nothing (`simulate`), 130 interrupted. Whatever is not 0 comes with one
+line on stderr.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ app = App(
     help_format="markdown",
     suppress_keyboard_interrupt=False,
 )
-VERBS = ("demo", "explain", "dump", "sniff", "send", "ping", "traceroute", "scan", "doctor")
+VERBS = ("demo", "simulate", "explain", "dump", "sniff", "send", "ping", "traceroute", "scan", "doctor", "lab")
 for _verb in VERBS:
     # By name, so that each is imported when it is called and not before.
     app.command(f"rawproto.cli.{_verb}:{_verb}", name=_verb)

@@ -64,6 +64,8 @@ def demo(
     reorder: Annotated[float, _share("5%")] = 0.05,
     duplicate: Annotated[float, _share("2%")] = 0.02,
     corrupt: Annotated[float, _share("1%")] = 0.01,
+    swap: Annotated[float, _share("0%")] = 0.0,
+    truncate: Annotated[float, _share("0%")] = 0.0,
     burst_loss: Annotated[float, _share("0%")] = 0.0,
     delay: Annotated[int, _unit(parse_duration, "TIME", "20ms")] = 20_000_000,
     jitter: Annotated[int, _unit(parse_duration, "TIME", "0")] = 0,
@@ -115,6 +117,10 @@ def demo(
         Share that arrives twice.
     corrupt
         Share that has a bit flipped on the way.
+    swap
+        Share in which two 16-bit words change places, which the checksum of IP, TCP and UDP can't see.
+    truncate
+        Share that loses its end, of any length.
     burst_loss
         Share before which a bad spell begins, in which all is lost: 4 frames on average.
     delay
@@ -147,7 +153,7 @@ def demo(
         raise UsageError(f"--carrier {carrier} needs --raw: a simulated run always carries Ethernet frames")
     if file is not None and size is not None:
         raise UsageError("--size and --file exclude each other: a file is sent whole")
-    impairment = _impairment(loss, reorder, duplicate, corrupt, burst_loss, delay, jitter, rate)
+    impairment = _impairment(loss, reorder, duplicate, corrupt, swap, truncate, burst_loss, delay, jitter, rate)
     data = _read(file) if file is not None else data_from_seed(seed, size or parse_size(DEFAULT_SIZE))
     options = DemoOptions(
         data=data,
@@ -189,6 +195,8 @@ def _impairment(
     reorder: float,
     duplicate: float,
     corrupt: float,
+    swap: float,
+    truncate: float,
     burst_loss: float,
     delay: int,
     jitter: int,
@@ -203,6 +211,8 @@ def _impairment(
             reorder_delay_ns=max(REORDER_DELAY_NS, 4 * frame_ns),
             duplicate=duplicate,
             corrupt=corrupt,
+            swap=swap,
+            truncate=truncate,
             burst_start=burst_loss,
             delay_ns=delay,
             jitter_ns=jitter,

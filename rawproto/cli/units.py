@@ -6,19 +6,12 @@ All raise ValueError with a text that completes "--option: ...": what was wrong,
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 
+from rawproto.sim.quantities import RATES, SIZES, TIMES, scaled, split
+
 __all__ = ["parse_duration", "parse_probability", "parse_rate", "parse_seed", "parse_size"]
-
-NUMBER = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([a-zA-Zµ%/]*)\s*")
-
-SIZES = {
-    "": 1, "b": 1,
-    "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9,
-    "ki": 1 << 10, "kib": 1 << 10, "mi": 1 << 20, "mib": 1 << 20, "gi": 1 << 30, "gib": 1 << 30,
-}  # fmt: skip
-DURATIONS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}
-RATES = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
 
 SIZE_LIMITS = (1, 1 << 30)
 DURATION_LIMITS = (0, 10 * 10**9)
@@ -33,7 +26,7 @@ def parse_size(text: str) -> int:
 
 def parse_probability(text: str) -> float:
     """0.0 to 1.0: "5%" or "0.05"."""
-    number, unit = _split(text)
+    number, unit = split(text)
     if number is None or unit not in ("", "%"):
         raise ValueError(f"{text!r} is not a probability: give one such as 5% or 0.05")
     value = number / 100 if unit else number
@@ -45,10 +38,10 @@ def parse_probability(text: str) -> float:
 
 def parse_duration(text: str) -> int:
     """Nanoseconds: "20ms", "1.5s", "0"."""
-    number, unit = _split(text)
+    number, unit = split(text)
     if number == 0 and not unit:
         return 0
-    value = _scaled(text, DURATIONS, "a duration with its unit, such as 20ms, 500us or 1.5s")
+    value = _scaled(text, TIMES, "a duration with its unit, such as 20ms, 500us or 1.5s")
     return _whole_within(text, value, DURATION_LIMITS, "from 0 to 10s")
 
 
@@ -67,18 +60,11 @@ def parse_seed(text: str) -> int:
     return int(text)
 
 
-def _split(text: str) -> tuple[Fraction | None, str]:
-    match = NUMBER.fullmatch(text)
-    if match is None:
-        return None, ""
-    return Fraction(match[1]), match[2].lower()
-
-
-def _scaled(text: str, units: dict[str, int], what: str) -> Fraction:
-    number, unit = _split(text)
-    if number is None or unit not in units:
+def _scaled(text: str, units: Mapping[str, int], what: str) -> Fraction:
+    value = scaled(text, units)
+    if value is None:
         raise ValueError(f"{text!r} is not {what}")
-    return number * units[unit]
+    return value
 
 
 def _whole_within(text: str, value: Fraction, limits: tuple[int, int], what: str) -> int:

@@ -7,9 +7,14 @@ from typing import ClassVar
 
 from rawproto.errors import ConfigError
 
-__all__ = ["Impairment"]
+__all__ = ["DAMAGES", "Impairment"]
 
-PROBABILITIES = ("loss", "burst_start", "burst_stop", "burst_loss", "duplicate", "corrupt", "reorder")
+DAMAGES = ("corrupt", "swap", "truncate")
+"""The faults after which a frame arrives, but not as it was sent; by the names they are counted under."""
+
+PROBABILITIES = (
+    "loss", "burst_start", "burst_stop", "burst_loss", "duplicate", "corrupt", "swap", "truncate", "reorder"
+)  # fmt: skip
 DURATIONS = ("delay_ns", "jitter_ns", "reorder_delay_ns", "duplicate_delay_ns")
 
 
@@ -35,6 +40,10 @@ class Impairment:
     """A frame has bits flipped."""
     corrupt_bits: int = 1
     """How many different bits of it."""
+    swap: float = 0.0
+    """Two different 16-bit words of a frame change places, which the Internet checksum (RFC 1071) can't see."""
+    truncate: float = 0.0
+    """A frame loses its end: any number of bytes, but one behind the link header stays."""
     duplicate: float = 0.0
     """A frame arrives twice."""
     duplicate_delay_ns: int = 0
@@ -86,6 +95,8 @@ class Impairment:
             ("loss", self.loss > 0),
             ("burst_loss", self.burst_start > 0),
             ("corrupt", self.corrupt > 0),
+            ("swap", self.swap > 0),
+            ("truncate", self.truncate > 0),
             ("duplicate", self.duplicate > 0),
             ("reorder", self.reorder > 0),
         )

@@ -2,7 +2,10 @@
 
 The hosts run the stack, the engine and the link wrappers that run on a real wire; only the innermost link and the
 clock are of memory. A run is a function of what was set up and of the seed: nothing here draws a random number
-or looks at a clock.
+or looks at a clock, and whoever does so inside a run is told (`rawproto.sim.guard`).
+
+There is one time for the network, `Simulation.now`, in which wires and actions work, and one for each host, `Host.now`,
+in which its stack and its applications work. They are the same until a host's clock jumps.
 """
 
 from __future__ import annotations
@@ -10,10 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import heappop, heappush
 from typing import NamedTuple, Protocol
 
 from rawproto.errors import RawprotoError
+from rawproto.link.chance import derive_rng
+from rawproto.sim.clock import UntimedLink
+from rawproto.sim.guard import Guard, Lifted
+from rawproto.transport.endpoint import Endpoint
 from rawproto.transport.stack import Stack
 
 __all__ = ["Action", "Condition", "Host", "HostCondition", "Simulation", "StalledError", "Task", "Wire"]
@@ -62,7 +70,7 @@ class Waiting(NamedTuple):
 
 @dataclass(eq=False)
 class Host:
-    """One machine on the network: its stack, its end of the wire, and the applications that run on it."""
+    """One machine on the network: its stack, its end of the wire, its clock, and the applications that run on it."""
 
     name: str
     stack: Stack
@@ -79,11 +87,61 @@ class Host:
     """The stack's time when the tasks were last looked at; -2 if they must be looked at again in any case."""
     _looks_elsewhere: bool = False
     """A task may go on by what happens on other hosts."""
+    boot: int = 0
+    """How often it was restarted."""
+    _offset: int = 0
+    _floor: int = 0
+    """What its clock has shown when it was put back: it shows no less afterwards."""
+    _untimed: UntimedLink | None = None
+    """Keeps its wire in the network's time; None as long as there is no other."""
 
     @property
     def now(self) -> int:
-        """The time at this host, in ns."""
-        return self.simulation.now
+        """The time by this host's clock, in ns: it never goes back."""
+        now = self.simulation.now + self._offset
+        return max(now, self._floor)
+
+    @property
+    def offset(self) -> int:
+        """What has been added to the network's time by `jump`, in ns; `now` may be later yet, while it stands still."""
+        return self._offset
+
+    def jump(self, by_ns: int) -> None:
+        """Put the host's clock forward, or back if `by_ns` is negative. What is on the wire does not notice.
+
+        Forward: the timers that are then due by the host's clock go off at once, as after a suspended machine wakes.
+
+        Back: nothing in a stack may see time go back, which is why a real one runs by a clock that doesn't
+        (CLOCK_MONOTONIC; `rawproto.sockets.driver` has such a one). So `now` stands still until as much time has passed
+        as it was put back by, and the timers with it: nothing is sent again, probed or given up meanwhile. What arrives
+        is answered all the same, each call of the stack a nanosecond after the one before.
+        """
+        if self._untimed is None:
+            self._untimed = UntimedLink.below(self.stack, self.simulation)
+        self._floor = max(self._floor, self.now) if by_ns < 0 else self._floor
+        self._offset += by_ns
+        self.forget()
+
+    def restart(self, seed: int) -> None:
+        """Lose all memory: a new stack on the same interface, with the same settings and trace; no applications.
+
+        Those are closed where they wait, and what they then do to their connections reaches nobody. The new stack's
+        chance comes from `seed`, the host's name and the number of this restart, so no two choose the same initial
+        sequence numbers. The calls of new applications are in no recording: one can be replayed up to here.
+        """
+        old = self.stack
+        self.boot += 1
+        endpoint = Endpoint(
+            old.endpoint.config,
+            derive_rng(seed, self.name, "endpoint", f"boot {self.boot}"),
+            old.carrier.datagram_size,
+            old.endpoint.trace,
+        )
+        self.stack = Stack(old.carrier, endpoint)
+        self.stack.now = old.now
+        self.more = self.fresh = self._looks_elsewhere = False
+        self.tasks.clear()
+        self.forget()
 
     def spawn(self, task: Task) -> None:
         """Start an application on this host; it runs up to its first wait when the simulation next runs."""
@@ -96,12 +154,12 @@ class Host:
         return self.more or self.wire.waiting > 0 or self.stack.endpoint.pending
 
     def step(self, now: int) -> None:
-        """One iteration of the stack, then of the applications that can go on."""
-        self.more = self.stack.step(now)
+        """One iteration of the stack, at the network's time `now`."""
+        self.more = self.stack.step(now if self._untimed is None else self.now)
 
     def run_tasks(self) -> bool:
         """Let the applications go on that no longer have to wait; tell whether any did."""
-        tasks = self.tasks
+        tasks, boot = self.tasks, self.boot
         self._tasks_at = self.stack.now
         self.fresh = False
         ready = [number for number, waiting in enumerate(tasks) if waiting[1]()]
@@ -112,6 +170,8 @@ class Host:
         for number in ready:
             self.tasks += tasks[done:number]
             self._go_on(tasks[number])
+            if self.boot != boot:
+                return True  # what has just run has restarted the host: it and all others are gone
             done = number + 1
         self.tasks += tasks[done:]
         self._looks_elsewhere = any(waiting.elsewhere for waiting in self.tasks)
@@ -123,8 +183,11 @@ class Host:
         if not waiting.check():
             self.tasks.append(waiting)
             return
+        boot = self.boot
         with suppress(StopIteration):
             condition = next(waiting.task)
+            if self.boot != boot:
+                return
             if isinstance(condition, HostCondition):
                 self.tasks.append(Waiting(waiting.task, condition.check, False))
             else:
@@ -136,11 +199,19 @@ class Host:
         return bool(self.tasks) and (self._looks_elsewhere or self.stack.now != self._tasks_at)
 
     def deadline(self) -> int | None:
-        """When the stack wants to be called, whatever comes; None for never."""
+        """When the stack wants to be called, whatever comes, in the network's time; None for never."""
         if self.stack.now != self._deadline_of:
             self._deadline_of = self.stack.now
-            self._deadline = self.stack.next_timeout()
+            due = self.stack.next_timeout()
+            self._deadline = due if self._untimed is None else self._in_network_time(due, self._untimed.due())
         return self._deadline
+
+    def _in_network_time(self, due: int | None, wire: int | None) -> int | None:
+        """The sooner of `due`, by the host's clock, and `wire`, by the network's."""
+        if due is None:
+            return wire
+        due = self.simulation.now if due <= self.now else due - self._offset
+        return due if wire is None else min(due, wire)
 
     def forget(self) -> None:
         """Something outside may have changed the host: ask and look anew."""
@@ -154,7 +225,7 @@ class Simulation:
         self.now = start
         self.hosts: list[Host] = []
         self.observers: list[Callable[[int], None]] = []
-        """Called with the time whenever it has moved: for progress bars."""
+        """Called with the time whenever it has moved: for progress bars. They may look at a real clock."""
         self._events: list[tuple[int, int, Action]] = []
         self._serial = 0
 
@@ -182,18 +253,36 @@ class Simulation:
         heappush(self._events, (time_ns, self._serial, action))
         self._serial += 1
 
-    def run(self, until: int | None = None) -> None:
-        """Run until all applications are done, or until virtual time `until`, in ns.
+    def run(self, until: int | None = None, done: Condition | None = None) -> None:
+        """Run until all applications are done, or as soon as `done` says so, or until virtual time `until`, in ns.
 
-        Raises StalledError when applications wait for what can't happen any more.
+        Raises StalledError when applications wait for what can't happen any more, and RealClockError from where one
+        asks the real machine for the time or for chance.
         """
-        self._forget()
-        while any(host.tasks for host in self.hosts):
-            if not self._settle(until):
-                return
+        self._guarded(partial(self._run, done=self._all_done if done is None else done), until)
 
     def run_idle(self, until: int | None = None) -> None:
         """Run until nothing is left to happen (timers and actions included), or until virtual time `until`, in ns."""
+        self._guarded(self._run_idle, until)
+
+    def _guarded(self, run: Callable[[int | None], None], until: int | None) -> None:
+        guard = Guard()
+        try:
+            guard.enter()
+            run(until)
+        finally:
+            guard.leave()
+
+    def _run(self, until: int | None, done: Condition) -> None:
+        self._forget()
+        while not done():
+            if not self._settle(until, done):
+                return
+
+    def _all_done(self) -> bool:
+        return not any(host.tasks for host in self.hosts)
+
+    def _run_idle(self, until: int | None) -> None:
         self._forget()
         while self._step():
             pass
@@ -202,11 +291,11 @@ class Simulation:
             while self._step():
                 pass
 
-    def _settle(self, until: int | None) -> bool:
+    def _settle(self, until: int | None, done: Condition) -> bool:
         """Do all that can be done now, then let time pass; False once `until` has come."""
         while self._step():
             pass
-        if not any(host.tasks for host in self.hosts):
+        if done():
             return True
         deadline = self._next_timeout()
         if deadline is None:
@@ -249,8 +338,10 @@ class Simulation:
 
     def _advance(self, deadline: int) -> None:
         self.now = max(self.now, deadline)
-        for observer in self.observers:
-            observer(self.now)
+        if self.observers:
+            with Lifted():
+                for observer in self.observers:
+                    observer(self.now)
         if self._events:
             self._act()
         for host in self.hosts:

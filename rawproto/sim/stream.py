@@ -29,6 +29,7 @@ __all__ = [
     "connect",
     "listen",
     "open_datagrams",
+    "sleep",
     "wait_closed",
 ]
 
@@ -199,3 +200,14 @@ def connect(host: Host, peer: str, port: int, *, records: bool = False) -> Gener
 def wait_closed(stream: Stream) -> Generator[Condition, None, None]:
     """Wait until the peer has acknowledged everything, the end of the stream included, or the connection is over."""
     yield HostCondition(lambda: stream.connection.drained)
+
+
+def sleep(host: Host, duration_ns: int) -> Generator[Condition, None, None]:
+    """Wait until `duration_ns` of the network's time have passed, whatever the host's clock does meanwhile.
+
+    As a real sleep, which a clock that is put forward or back makes neither shorter nor longer.
+    """
+    simulation = host.simulation
+    due_ns = simulation.now + duration_ns
+    simulation.schedule(due_ns, host.forget)  # or nobody would look again when nothing else happens
+    yield HostCondition(lambda: simulation.now >= due_ns)

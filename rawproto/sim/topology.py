@@ -37,6 +37,10 @@ from rawproto.wire.frame import LinkType
 __all__ = ["Chain", "Dumbbell", "Network", "chain", "dumbbell"]
 
 
+def _as_it_is(link: Link) -> Link:
+    return link
+
+
 class HostOptions(TypedDict, total=False):
     """What else `Network.host` takes."""
 
@@ -45,6 +49,7 @@ class HostOptions(TypedDict, total=False):
     config: Config | None
     recording: Sink | None
     trace: Trace | None
+    wrap: Callable[[Link], Link]
 
 
 class Network:
@@ -100,16 +105,18 @@ class Network:
         config: Config | None = None,
         recording: Sink | None = None,
         trace: Trace | None = None,
+        wrap: Callable[[Link], Link] = _as_it_is,
     ) -> Host:
         """Put a host on the network; `line` is its way to `router`, `back` the other way, the same if it is left out.
 
         `address` is an IP address for RDT in IP, or one with a UDP port ("10.0.0.1:4000") for RDT in UDP. `recording`
-        gets all its frames and the calls of its applications.
+        gets all its frames and the calls of its applications. `wrap` may put a link around the host's own.
         """
         config = Config() if config is None else config
         line = Line() if line is None else line
         wire = PointLink(name, line.mtu)
         link, address = _link(wire, address)
+        link = wrap(link)
         if recording is not None:
             link = RecordingLink(link, recording.write)
         in_ip = link.linktype is LinkType.RAW

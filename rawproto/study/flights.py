@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from rawproto.link.impairment import DAMAGES
 from rawproto.study.transfer import Outcome, Side
 from rawproto.transport.segment import ACK, FIN, RST, SYN
 from rawproto.transport.state import State
@@ -22,6 +23,8 @@ from rawproto.wire.rdt import RDT
 __all__ = ["Direction", "Fate", "Flight", "both_directions", "connection_of"]
 
 LOSSES = ("loss", "burst_loss", "queue_drop")
+CUT_SHORT = ("too short", "length")
+"""Why a datagram without its end is discarded."""
 NEIGHBOURS = 64
 """How many of the datagrams that follow are looked at for when a damaged one must have come."""
 
@@ -209,7 +212,7 @@ class Direction:
         if lost_by:
             return Fate(lost_by=lost_by), ()
         arrivals = self._arrivals.get(number, [])
-        damaged, duplicated, late = ("corrupt" in kinds), ("duplicate" in kinds), ("reorder" in kinds)
+        damaged, duplicated, late = not kinds.isdisjoint(DAMAGES), ("duplicate" in kinds), ("reorder" in kinds)
         times = tuple(arrival.time_ns for arrival in arrivals)
         outcome = arrivals[0].outcome if arrivals else ""
         if damaged and struck is not None and not arrivals:
@@ -220,12 +223,22 @@ class Direction:
 
     def _find_discarded(self, number: int, struck: Struck, sent_ns: int, *, late: bool) -> Discarded | None:
         """Find the discarded datagram that was this one: of its size, and come before what was sent after it."""
-        waiting = self._discards.get(struck.size, [])
+        waiting = self._cut_short(struck.size) if "truncate" in struck.kinds else self._discards.get(struck.size, [])
         until = None if late else self._arrival_after(number)
         for record in waiting:
             if record.time_ns >= sent_ns:
                 return record if until is None or record.time_ns <= until else None
         return None
+
+    def _cut_short(self, size: int) -> list[Discarded]:
+        """The discarded datagrams that may have had `size` bytes and lost some, in the order in which they came."""
+        shorter = (records for length, records in self._discards.items() if length < size)
+        found = (record for records in shorter for record in records if record.reason in CUT_SHORT)
+        return sorted(found, key=lambda record: record.time_ns)
+
+    def arrived(self, number: int) -> bool:
+        """The receiving connection has taken in the datagram, whatever had struck it."""
+        return number in self._arrivals
 
     def _arrival_after(self, number: int) -> int | None:
         for following in range(number + 1, number + NEIGHBOURS):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from rawproto.link.impairment import DAMAGES
 from rawproto.study.alignment import Alignment, align
 from rawproto.study.transfer import Fault, Outcome
 from rawproto.transport.segment import FIN, SYN
@@ -110,14 +111,15 @@ def _no_creation(outcome: Outcome, both: tuple[Direction, Direction]) -> Verdict
         observed = f"{foreign:,} bytes were read that nobody sent"
     elif not _delivered(both):
         observed = "nothing was delivered in at least one direction"
-    return Verdict("no_creation", "No creation", not foreign and _delivered(both), observed, _pick(outcome, "corrupt"))
+    faults = _pick(outcome, *DAMAGES)
+    return Verdict("no_creation", "No creation", not foreign and _delivered(both), observed, faults)
 
 
 def _nothing_missing(outcome: Outcome, both: tuple[Direction, Direction]) -> Verdict:
     missing = sum(direction.alignment.missing for direction in both)
     parts = (f"{d.alignment.sent - d.alignment.missing:,} of {d.alignment.sent:,} bytes {d.label}" for d in both)
     held = not missing and _delivered(both)
-    faults = _pick(outcome, "loss", "burst_loss", "queue_drop", "corrupt")
+    faults = _pick(outcome, "loss", "burst_loss", "queue_drop", *DAMAGES)
     return Verdict("nothing_missing", "Nothing missing", held, ", ".join(parts), faults)
 
 

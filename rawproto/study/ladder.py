@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from rawproto.link.impairment import DAMAGES
 from rawproto.study.flights import Direction, Flight, both_directions, connection_of
 from rawproto.study.transfer import Outcome, Side
 from rawproto.transport.segment import FIN, SYN
@@ -24,6 +25,8 @@ CAUSES = {
     "burst_loss": "was lost in a bad spell of the link",
     "queue_drop": "found the queue before the bottleneck full",
     "corrupt": "was damaged on the way and discarded",
+    "swap": "had two words swapped on the way and was discarded",
+    "truncate": "lost its end on the way and was discarded",
 }
 LONGEST = 40
 """Rows of one ladder; a repair that takes longer is cut in its middle."""
@@ -98,7 +101,7 @@ def first_loss(outcome: Outcome) -> Ladder | None:
     None if there was no such loss. What was lost by damage counts if nothing was dropped.
     """
     directions = both_directions(outcome)
-    found = _first_lost(directions, DROPS) or _first_lost(directions, frozenset(("corrupt",)))
+    found = _first_lost(directions, DROPS) or _first_lost(directions, frozenset(DAMAGES))
     if found is None:
         return None
     direction, record, number, seq, end = found
@@ -136,7 +139,10 @@ def _first_lost(
                 (
                     (number, struck.seq, struck.seq + struck.length + (1 if struck.flags & FIN else 0))
                     for number, struck in direction.struck_in(record)
-                    if struck.kinds & kinds and not struck.flags & SYN and (struck.length or struck.flags & FIN)
+                    if struck.kinds & kinds
+                    and not direction.arrived(number)
+                    and not struck.flags & SYN
+                    and (struck.length or struck.flags & FIN)
                 ),
                 None,
             )

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 
-from rawproto.link.chance import derive_rng
 from rawproto.link.impairment import Impairment
 from rawproto.link.queue import DropTail
 from rawproto.sim.nat import Nat
@@ -21,8 +20,6 @@ from rawproto.sim.port import Line
 from rawproto.sim.topology import Network
 from rawproto.study.flow import WHOLE, Ending, Flow
 from rawproto.transport.config import MILLISECOND, SECOND, Config
-from rawproto.transport.endpoint import Endpoint
-from rawproto.transport.stack import Stack
 from rawproto.transport.trace import PathChanged, Trace
 
 __all__ = ["SCENARIOS", "Outcome", "Scenario", "run_scenario"]
@@ -140,16 +137,8 @@ class Stage:
         self.network.simulation.at(time_ns, action)
 
     def restart(self, host: Host, flow: Flow) -> None:
-        """Let `host` lose its memory: a new stack on the same interface, and no applications."""
-        old = host.stack
-        endpoint = Endpoint(
-            old.endpoint.config,
-            derive_rng(self.seed, host.name, "endpoint after a restart"),
-            old.carrier.datagram_size,
-            self.traces[host.name],
-        )
-        host.stack = Stack(old.carrier, endpoint)
-        host.tasks.clear()
+        """Let `host` lose its memory, and `flow` know that its application there is gone."""
+        host.restart(self.seed)
         flow.forget(host)
 
 

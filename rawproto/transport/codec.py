@@ -13,6 +13,7 @@ from zlib import crc32
 from rawproto.errors import WireError
 from rawproto.transport.checksums import Checksum, make_checksum
 from rawproto.transport.segment import ACK, DGM, ECE, EOR, FIN, PSH, RST, SYN, Segment
+from rawproto.transport.sequence import WIDEST, SequenceSpace
 from rawproto.wire import rdt_format as rdt
 
 __all__ = ["MAX_PACKET_NUMBER", "RdtCodec"]
@@ -31,17 +32,23 @@ _HEAD = struct.Struct(">BBHHHQQQI")
 class RdtCodec:
     """Stateless: RDT's numbers are wide enough to be carried as they are.
 
-    `checksum` is "crc32", or, on both ends, "internet" or "none"; raises ConfigError for another name.
+    `checksum` is "crc32", or, on both ends, "internet" or "none"; raises ConfigError for another name. With fewer than
+    64 `sequence_bits`, on both ends, sequence numbers are wrapped on the way out; what comes in has them as they came,
+    and `SequenceSpace.place` tells what is meant.
     """
 
     header_length = rdt.HEADER_LENGTH
 
-    def __init__(self, checksum: str = "crc32") -> None:
+    def __init__(self, checksum: str = "crc32", sequence_bits: int = WIDEST) -> None:
         self._checksum = make_checksum(checksum)
+        space = SequenceSpace(sequence_bits)
+        self._narrow = space.narrow
+        self._mask = space.mask
+        self._last_sequence = space.mask if space.narrow else LAST_SEQUENCE
 
     def options_length(self, segment: Segment) -> int:
         """Bytes that the options of `segment` take in its first datagram."""
-        return len(_options(segment))
+        return len(_options(segment, self._mask))
 
     def count(self, segment: Segment, mss: int) -> int:
         """How many datagrams `segment` takes when none may carry more than `mss` bytes of options and payload.
@@ -49,7 +56,7 @@ class RdtCodec:
         Options ride in the first datagram and take their room from its payload. An unreliable datagram is one,
         whatever its length.
         """
-        room = mss - len(_options(segment))
+        room = mss - len(_options(segment, self._mask))
         length = len(segment.payload)
         return 1 if length <= room or segment.flags & DGM else 1 - (room - length) // mss
 
@@ -59,23 +66,29 @@ class RdtCodec:
         A probe's padding goes behind the payload of the first, over `mss`. Raises WireError for what no datagram can
         hold: an option that does not fit, an unreliable datagram of more than 65,535 bytes.
         """
-        options = _options(segment)
+        mask = self._mask
+        options = _options(segment, mask)
         payload = segment.payload
         room = mss - len(options)
         checksum = self._checksum
         if len(payload) <= room or segment.flags & DGM:
             if len(payload) > 0xFFFF:
                 raise WireError(f"RDT: an unreliable datagram of {len(payload)} bytes, at most 65535 fit")
-            datagram = _datagram(segment, segment.flags, options, payload, 0, 0, checksum)
+            datagram = _datagram(segment, segment.flags, options, payload, 0, 0, checksum, mask)
             return [datagram.ljust(segment.probe, b"\0") if segment.probe else datagram]
         view = memoryview(payload)
         inner_flags = segment.flags & _INNER
-        first = _datagram(segment, inner_flags, options, view[:room], 0, 0, checksum)
+        first = _datagram(segment, inner_flags, options, view[:room], 0, 0, checksum, mask)
         datagrams = [first.ljust(segment.probe, b"\0") if segment.probe else first]
         last = (len(view) - room - 1) // mss * mss + room
-        datagrams += _plain_datagrams(segment, inner_flags, view, range(room, last, mss), checksum)
+        if not self._narrow:
+            datagrams += _plain_datagrams(segment, inner_flags, view, range(room, last, mss), checksum)
+        else:
+            for index, offset in enumerate(range(room, last, mss), 1):
+                piece = view[offset : offset + mss]
+                datagrams.append(_datagram(segment, inner_flags, b"", piece, offset, index, checksum, mask))
         index = 1 + (last - room) // mss
-        datagrams.append(_datagram(segment, segment.flags, b"", view[last:], last, index, checksum))
+        datagrams.append(_datagram(segment, segment.flags, b"", view[last:], last, index, checksum, mask))
         return datagrams
 
     def decode(
@@ -89,7 +102,8 @@ class RdtCodec:
         segments: list[Segment] = []
         pieces: list[bytes | memoryview] = []
         unpack = rdt.FIXED.unpack_from
-        checksum = self._checksum
+        checksum, last_sequence = self._checksum, self._last_sequence
+        narrow, mask = self._narrow, self._mask
         run: tuple[int, ...] | None = None  # what the next datagram must have to be joined
         for datagram in datagrams:
             size = len(datagram)
@@ -108,7 +122,7 @@ class RdtCodec:
             payload = datagram[40:end]  # with the options before it, for the moment
             start = datagram[:36]
             intact = crc32(payload, crc32(start)) == crc if checksum is None else checksum.fits(crc, start, payload)
-            if not intact or seq > LAST_SEQUENCE:
+            if not intact or seq > last_sequence:
                 discard("sequence" if intact else "checksum", size)
                 continue
             number = plen_pn & MAX_PACKET_NUMBER
@@ -130,6 +144,8 @@ class RdtCodec:
                 pieces = [payload]
                 _append(segments, segment)
             seq += end - header
+            if narrow:
+                seq &= mask
             run = () if flags & _UNJOINABLE or end == header or segment.probe else (
                 source, destination, flags, seq, number + 1, ack, wnd
             )  # fmt: skip
@@ -189,7 +205,7 @@ def _supersedes(later: Segment, earlier: Segment) -> bool:
     )
 
 
-def _options(segment: Segment) -> bytes:
+def _options(segment: Segment, mask: int) -> bytes:
     if not (
         segment.seen
         or segment.sack
@@ -209,7 +225,7 @@ def _options(segment: Segment) -> bytes:
         None if seen is None else (seen[0], min(seen[1] // 1000, 0xFFFF_FFFF)),
         segment.mss,
         segment.cookie,
-        None if dsack is None else (dsack[0], dsack[1] - dsack[0]),
+        None if dsack is None else (dsack[0] & mask, dsack[1] - dsack[0]),
         segment.probe,
         segment.probed,
         segment.record,
@@ -224,6 +240,7 @@ def _datagram(
     offset: int,
     index: int,
     checksum: Checksum | None,
+    mask: int,
 ) -> bytes:
     """One datagram of `segment`: the `index`-th, its payload `offset` bytes into the segment's."""
     header = _HEAD.pack(
@@ -233,8 +250,8 @@ def _datagram(
         segment.source_port,
         segment.destination_port,
         len(payload) << 48 | (segment.packet_number + index),
-        segment.seq + offset,
-        segment.ack,
+        segment.seq + offset & mask,
+        segment.ack & mask,
         segment.wnd,
     )
     crc = (

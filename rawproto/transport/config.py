@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from rawproto.errors import ConfigError
+from rawproto.transport.sequence import NARROWEST, WIDEST
 
 __all__ = ["MILLISECOND", "SECOND", "SWITCHES", "Config"]
 
@@ -85,6 +86,9 @@ class Config:
 
     # -- numbers ---------------------------------------------------------------------------------------------
 
+    sequence_bits: int = 64
+    """Bits of a sequence number on the wire, 4 to 64. Both ends must have the same. With fewer than 64 the numbers
+    wrap: a receive buffer of up to half of 2 to that power is safe, a larger one confuses old octets with new ones."""
     send_buffer: int = 4 << 20
     """The most that an application may have handed over and the peer not yet acknowledged."""
     receive_buffer: int = 4 << 20
@@ -144,6 +148,8 @@ class Config:
                 raise ConfigError(f"{field.name} is {value}; it must be at least {smallest.get(field.name, 1)}")
         if self.checksum not in CHECKSUMS:
             raise ConfigError(f"checksum is {self.checksum!r}; it must be one of {', '.join(CHECKSUMS)}")
+        if not NARROWEST <= self.sequence_bits <= WIDEST:
+            raise ConfigError(f"sequence_bits is {self.sequence_bits}; it must be from {NARROWEST} to {WIDEST}")
         if self.segment_size > 0xFFFF:
             raise ConfigError(f"segment_size is {self.segment_size}; it must be at most 65535")
         if self.receive_buffer > 0xFFFF_FFFF:

@@ -11,13 +11,12 @@ The hash also covers the ports, the peer's address, and the listener's own initi
 the acknowledgement and takes no room here. Nothing in a cookie is secret, and nothing of it is believed before the
 hash has been checked.
 
-**What a replay can do.** A cookie is not crossed off when it has been used: that would be state again. Whoever has
-seen one (the client, or somebody on the path; nobody else can) can present it again from the same address and ports,
-until `lifetime_ns` after it was made. While the connection that came of it lives, or is in TIME-WAIT at the
-listener, the datagram belongs to that connection and makes none: the endpoint looks there first. Once that is over,
-and for what is left of the lifetime, the replay makes a second connection with the same name and sequence numbers,
-and whoever recorded the client's datagrams can replay its octets as well. Where the listener closed first, TIME-WAIT
-outlasts any lifetime up to 2 MSL and leaves no room for that; where the client did, the lifetime is the bound.
+**What a replay can do: nothing.** A cookie is good for one connection. Once a client has proved its address, a
+listener may remember something of it, as TIME-WAIT does: it keeps the hash of each cookie that has made a connection,
+until that cookie would have expired anyway. Without this, whoever has seen one datagram with a cookie could send it
+again when the connection is over, and a second one would begin with the same name, numbers and octets: a ghost. What
+is remembered is bounded: when it gets too much, the oldest entry is dropped, and from then on no cookie as old as that
+one is taken any more, used or not.
 
 **One secret, not two.** Taking turns with secrets bounds how long a stolen or guessed one is good for. This one is
 256 random bits, is made when the endpoint is and dies with it, never leaves it, and the time inside the cookie does
@@ -43,6 +42,9 @@ _TICK = 24  # the time is shifted right by so many bits
 COOKIE_LENGTH = _BODY.size + _DIGEST
 """Bytes. With it a SYN|ACK has 100 at most (header 40, SEEN 12, MSS 4, RECORD 6, COOKIE 38), below `allowed(44)`, 44
 being the shortest SYN."""
+
+MAX_SPENT = 1 << 16
+"""The most used cookies that are remembered: some 10 MB."""
 
 AMPLIFICATION = 3
 """RFC 9000 §8.1: 'Prior to validating the client address, servers MUST NOT send more than three times as many bytes as
@@ -72,17 +74,21 @@ class Baked:
 
 
 class CookieJar:
-    """Makes cookies and checks them; keeps nothing but the secret, which has at most 32 bytes. Times in ns.
+    """Makes cookies and checks them; keeps the secret, which has at most 32 bytes, and which were used. Times in ns.
 
     What RFC 9260 §5.1.3 puts into a State Cookie is in it: a message authentication code, the time of its making, and
     all that is needed to set up the connection. The lifespan is the same for all, and so stays here.
     """
 
-    __slots__ = ("_lifetime_ns", "_secret")
+    __slots__ = ("_lifetime_ns", "_oldest", "_secret", "_spent")
 
     def __init__(self, secret: bytes, *, lifetime_ns: int) -> None:
         self._secret = secret
         self._lifetime_ns = lifetime_ns
+        self._spent: dict[bytes, int] = {}
+        """When each used cookie was made, in ticks, by its hash; in the order in which they were used."""
+        self._oldest = 0
+        """Cookies that were made before this are not taken, in ticks."""
 
     def bake(self, now: int, local_port: int, peer: str, peer_port: int, iss: int, baked: Baked) -> bytes:
         """Make the cookie for the answer to a SYN, that answer's sequence number being `iss`."""
@@ -92,7 +98,7 @@ class CookieJar:
         return body + self._digest(body, local_port, peer, peer_port, iss)
 
     def open(self, cookie: bytes, now: int, local_port: int, peer: str, peer_port: int, iss: int) -> Baked | str:
-        """Give what the cookie holds, or the reason why it counts for nothing: "cookie forged", "cookie expired".
+        """Give what the cookie holds, or why it counts for nothing: "cookie forged", "cookie expired", "cookie used".
 
         `iss` is what the datagram with the cookie acknowledges, less one: before there is a connection, nothing but
         SYN has been sent that could be. A cookie is good until `lifetime_ns` after it was made, or one tick less.
@@ -103,9 +109,25 @@ class CookieJar:
         if not hmac.compare_digest(digest, self._digest(body, local_port, peer, peer_port, iss)):
             return "cookie forged"
         upper, lower, irs, mss, record, flags = _BODY.unpack(body)
-        if not 0 <= now - ((upper << 32 | lower) << _TICK) <= self._lifetime_ns:
+        tick = upper << 32 | lower
+        if not 0 <= now - (tick << _TICK) <= self._lifetime_ns:
             return "cookie expired"
+        if tick < self._oldest or digest in self._spent:
+            return "cookie used"
         return Baked(irs, mss, record if flags & _RECORD else None, bool(flags & _ECN))
+
+    def spend(self, cookie: bytes, now: int) -> None:
+        """Take `cookie`, which has just made a connection, no more."""
+        upper, lower = _BODY.unpack_from(cookie)[:2]
+        self._spent[cookie[_BODY.size :]] = upper << 32 | lower
+        while self._spent:
+            first = next(iter(self._spent))
+            made = self._spent[first]
+            if len(self._spent) > MAX_SPENT:
+                self._oldest = max(self._oldest, made + 1)
+            elif now - (made << _TICK) <= self._lifetime_ns:
+                break
+            del self._spent[first]
 
     def _digest(self, body: bytes, local_port: int, peer: str, peer_port: int, iss: int) -> bytes:
         # All before the address has a fixed length, so no two names run together. The personalization keeps it apart

@@ -23,6 +23,7 @@ from rawproto.transport.datagram import Datagrams
 from rawproto.transport.isn import InitialSequence
 from rawproto.transport.listener import Listener, answer_statelessly
 from rawproto.transport.segment import ACK, DGM, MIN_MSS, RST, SYN, Segment
+from rawproto.transport.sequence import SequenceSpace
 from rawproto.transport.state import Event, State
 from rawproto.transport.trace import Discarded, Trace
 
@@ -61,7 +62,8 @@ class Endpoint:
 
     def __init__(self, config: Config, rng: Random, datagram_size: int, trace: Trace | None = None) -> None:
         self.config = config
-        self.codec = RdtCodec(config.checksum)
+        self.codec = RdtCodec(config.checksum, config.sequence_bits)
+        self._space = SequenceSpace(config.sequence_bits)
         self.mss = min(datagram_size - self.codec.header_length, 0xFFFF)
         if self.mss < MIN_MSS:
             raise ConfigError(
@@ -120,7 +122,7 @@ class Endpoint:
         local_port = local_port or self.free_port(peer, port)
         if (local_port, peer, port) in self.connections:
             raise ProtocolError(f"port {local_port} is in use by another connection to {peer} port {port}")
-        iss = self._isn.choose(local_port, peer, port, now)
+        iss = self._space.wrap(self._isn.choose(local_port, peer, port, now))
         connection = self._create(local_port, peer, port, iss, records=records)
         connection.open(now)
         return connection
@@ -154,6 +156,8 @@ class Endpoint:
             if connection is None or self._begins_anew(connection, peer, segment, now):
                 self._receive_for_none(peer, segment, now, connection)
                 continue
+            if self._space.narrow:
+                self._space.place(segment, connection)
             connection.receive(segment, now)
             if self._half_open and connection in self._half_open:
                 self._check_half_open(connection)
@@ -174,11 +178,16 @@ class Endpoint:
         if old.state is not State.TIME_WAIT or listener is None:
             return False
         if segment.flags & (SYN | ACK | RST) == SYN:
-            return segment.seq > old.receiver.rcv_nxt
+            return self._is_later(segment.seq, old.receiver.rcv_nxt)
         if not segment.cookie:
             return False
-        baked = self._jar.open(segment.cookie, now, listener.port, peer, segment.source_port, segment.ack - 1)
-        return not isinstance(baked, str) and baked.irs > old.receiver.rcv_nxt
+        iss = self._space.wrap(segment.ack - 1)
+        baked = self._jar.open(segment.cookie, now, listener.port, peer, segment.source_port, iss)
+        return not isinstance(baked, str) and self._is_later(baked.irs, old.receiver.rcv_nxt)
+
+    def _is_later(self, number: int, known: int) -> bool:
+        """Tell whether a sequence number that came outside of any connection is larger than one that is known."""
+        return self._space.unwrap(number, known) > known
 
     def _receive_for_none(self, peer: str, segment: Segment, now: int, old: Connection | None = None) -> None:
         """RFC 9293 §3.10.7.1 (no connection) and §3.10.7.2 (a listener)."""
@@ -200,9 +209,10 @@ class Endpoint:
             listener.overflows += 1
             self._discard("backlog full", len(segment.payload), segment.count)
             return
-        iss = self._isn.choose(listener.port, peer, segment.source_port, now)
-        if old is not None:  # RFC 9293 §3.10.7.4: the new one must begin behind what the old one has used
-            iss = max(iss, old.sender.snd_nxt + 1)
+        iss = self._space.wrap(self._isn.choose(listener.port, peer, segment.source_port, now))
+        if old is not None and not self._is_later(iss, old.sender.snd_nxt):
+            # RFC 9293 §3.10.7.4: the new one must begin behind what the old one has used.
+            iss = self._space.wrap(old.sender.snd_nxt + 1)
         if self.config.cookies and self.config.handshake:
             reply = answer_statelessly(listener, segment, peer, iss, self._jar, self.config, self.codec, self.mss, now)
             if reply is None:
@@ -220,7 +230,7 @@ class Endpoint:
 
     def _take_cookie(self, listener: Listener, peer: str, segment: Segment, now: int, old: Connection | None) -> None:
         """A cookie comes back: who sent it gets what is sent to its address."""
-        iss = segment.ack - 1
+        iss = self._space.wrap(segment.ack - 1)
         baked = self._jar.open(segment.cookie, now, listener.port, peer, segment.source_port, iss)
         if isinstance(baked, str):
             self._refuse(peer, segment, baked)
@@ -232,7 +242,10 @@ class Endpoint:
             connection = self._create(listener.port, peer, segment.source_port, iss, records=listener.records)
             self._half_open[connection] = listener
             listener.half_open += 1
+            self._jar.spend(segment.cookie, now)
             connection.accept_cookie(baked, now)
+            if self._space.narrow:
+                self._space.place(segment, connection)
             connection.receive(segment, now)
             self._check_half_open(connection)
 

@@ -22,7 +22,9 @@ class ProportionalRateReduction:
 
     def __init__(self, ssthresh: int, recover_fs: int, mss: int) -> None:
         self._ssthresh = ssthresh
-        self._recover_fs = max(recover_fs, 1)
+        # Less may have been in flight than ssthresh, which is two segments at least: then there is nothing to take
+        # down, and what leaves must not become more than what arrives.
+        self._recover_fs = max(recover_fs, ssthresh, 1)
         self._mss = mss
         self._delivered = 0
         self._out = 0

@@ -160,8 +160,8 @@ MUTANTS = (
         "new-connection-begins-inside-the-old-one",
         "ports",
         "endpoint",
-        "max(iss, old.sender.snd_nxt + 1)",
-        "min(iss, old.sender.iss)",
+        "iss = self._space.wrap(old.sender.snd_nxt + 1)",
+        "iss = min(iss, old.sender.iss)",
         "closing",
     ),
     fault(

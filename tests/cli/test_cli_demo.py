@@ -38,6 +38,16 @@ def test_json_is_one_object_with_all_there_is_to_say(tmp_path: Path, capsys: pyt
     assert all(Path(path).stat().st_size > 1000 for path in report["captures"])
 
 
+@pytest.mark.parametrize(("fault", "other"), [("swap", "truncate"), ("truncate", "swap")])
+def test_words_are_swapped_and_ends_lost_if_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str, other: str
+) -> None:
+    assert main([*FAST, "--json", f"--{fault}", "20%", "--out", str(tmp_path)]) == 0
+    faults = json.loads(capsys.readouterr().out)["faults"]
+    assert faults[fault] > 0
+    assert other not in faults
+
+
 def test_people_are_shown_two_ladders_the_guarantees_and_the_captures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,6 +82,8 @@ WRONG = {
     "--reorder": ("--reorder", "-1%"),
     "--duplicate": ("--duplicate", "x"),
     "--corrupt": ("--corrupt", "101%"),
+    "--swap": ("--swap", "2"),
+    "--truncate": ("--truncate", "most"),
     "--burst-loss": ("--burst-loss", "nan"),
     "--delay": ("--delay", "20"),
     "--jitter": ("--jitter", "1h"),

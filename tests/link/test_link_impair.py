@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import random
@@ -10,18 +11,22 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import combinations
 from typing import Any
+from zlib import crc32
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rawproto.errors import ConfigError
+from rawproto.errors import ConfigError, LinkError
 from rawproto.link.base import Link
 from rawproto.link.chance import derive_rng
 from rawproto.link.impair import ImpairedLink
-from rawproto.link.impairment import Impairment
+from rawproto.link.impairment import DAMAGES, Impairment
+from rawproto.wire.checksum import internet_checksum
 from rawproto.wire.frame import Frame, LinkType
+from rawproto.wire.ipv4 import IPv4
 
 SEED = 7
 
@@ -88,7 +93,7 @@ def test_with_loss_alone_what_is_left_of_a_batch_passes_at_once_in_one_call() ->
     assert link.next_timeout() is None
 
 
-@pytest.mark.parametrize("fault", ["loss", "corrupt", "duplicate", "reorder"])
+@pytest.mark.parametrize("fault", ["loss", "corrupt", "swap", "truncate", "duplicate", "reorder"])
 @pytest.mark.parametrize("probability", [0.01, 0.3])
 def test_a_fault_strikes_as_often_as_asked(fault: str, probability: float) -> None:
     count = 20_000
@@ -96,7 +101,7 @@ def test_a_fault_strikes_as_often_as_asked(fault: str, probability: float) -> No
     link, _ = impaired(**options)
     for n, frame in enumerate(numbered(count)):
         link.handle_timeout(n * 1_000)
-        link.send([frame], n * 1_000)
+        link.send([frame[:-1] + b"\1"], n * 1_000)
     assert list(link.fired) == [fault]
     assert near(link.fired[fault] / count, probability, count)
 
@@ -152,6 +157,122 @@ def test_more_bits_than_there_are_flips_them_all() -> None:
     link, sink = impaired(corrupt=1.0, corrupt_bits=99)
     link.send([bytes(15)], 0)
     assert sink.frames == [bytes(14) + b"\xff"]
+
+
+@pytest.mark.parametrize(("linktype", "spared"), [(LinkType.ETHERNET, 14), (LinkType.USER0, 0)])
+def test_a_swap_exchanges_any_two_whole_words_behind_the_link_header_and_nothing_else(
+    linktype: LinkType, spared: int
+) -> None:
+    frame = bytes(range(spared + 11))
+    link, sink = impaired(linktype=linktype, swap=1.0)
+    link.send([frame] * 500, 0)
+    assert link.fired == {"swap": 500}
+    expected = set()
+    for one, other in combinations(range(spared, spared + 10, 2), 2):
+        swapped = bytearray(frame)
+        swapped[one : one + 2], swapped[other : other + 2] = frame[other : other + 2], frame[one : one + 2]
+        expected.add(bytes(swapped))
+    assert set(sink.frames) == expected
+
+
+def test_a_swap_is_found_by_a_crc_and_not_by_the_internet_checksum() -> None:
+    payload = random.Random(SEED).randbytes(100)
+    link, sink = impaired(swap=1.0)
+    link.send([bytes(14) + payload] * 50, 0)
+    assert {internet_checksum(frame[14:]) for frame in sink.frames} == {internet_checksum(payload)}
+    assert crc32(payload) not in {crc32(frame[14:]) for frame in sink.frames}
+
+
+def test_a_swap_within_an_ipv4_header_passes_its_checksum_with_other_addresses() -> None:
+    header = bytes(IPv4(src="10.0.0.1", dst="10.0.0.2", protocol=253, total_length=20, flags=0))
+    link, sink = impaired(swap=1.0)
+    link.send([bytes(14) + header] * 200, 0)
+    arrived = [frame[14:] for frame in sink.frames]
+    assert {internet_checksum(packet) for packet in arrived} == {0}
+    assert any(packet[12:20] != header[12:20] for packet in arrived)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pytest.param(bytes(14) + b"ab" * 20, id="all words the same"),
+        pytest.param(bytes(14) + b"ababa", id="an odd byte behind them"),
+        pytest.param(bytes(range(17)), id="one word"),
+        pytest.param(bytes(range(14)), id="all header"),
+        pytest.param(b"abc", id="less than a header"),
+    ],
+)
+def test_a_swap_that_leaves_a_frame_as_it_was_does_not_count(frame: bytes) -> None:
+    link, sink = impaired(swap=1.0)
+    link.send([frame] * 20, 0)
+    assert sink.frames == [frame] * 20
+    assert link.fired == {"swap": 0}
+
+
+def test_a_lone_word_that_differs_is_always_among_those_swapped() -> None:
+    frame = bytes(14) + b"ab" * 50 + b"cd" + b"ab" * 50
+    link, sink = impaired(swap=1.0)
+    link.send([frame] * 100, 0)
+    assert link.fired == {"swap": 100}
+    assert frame not in sink.frames
+
+
+def test_a_swap_of_words_that_flipped_bits_have_made_equal_does_not_count() -> None:
+    link, sink = impaired(corrupt=1.0, swap=1.0)
+    told: list[str] = []
+    link.on_fault = lambda time_ns, kind, frame, peer: told.append(kind)
+    frame = bytes(14) + b"\0\0\0\1"
+    link.send([frame] * 300, 0)
+    equal = sink.frames.count(bytes(18)) + sink.frames.count(bytes(14) + b"\0\1\0\1")
+    assert equal > 0
+    assert link.fired == {"corrupt": 300, "swap": 300 - equal}
+    assert told.count("swap") == 300 - equal
+
+
+@pytest.mark.parametrize(("linktype", "spared"), [(LinkType.ETHERNET, 14), (LinkType.USER0, 0)])
+def test_truncation_takes_any_length_from_the_end_but_one_byte_behind_the_link_header(
+    linktype: LinkType, spared: int
+) -> None:
+    frame = bytes(range(spared + 10))
+    link, sink = impaired(linktype=linktype, truncate=1.0)
+    link.send([frame] * 5_000, 0)
+    assert link.fired == {"truncate": 5_000}
+    assert set(sink.frames) == {frame[:length] for length in range(spared + 1, spared + 10)}
+    for length in range(spared + 1, spared + 10):
+        assert near(sum(len(arrived) == length for arrived in sink.frames) / 5_000, 1 / 9, 5_000)
+
+
+def test_truncation_of_a_frame_with_nothing_to_lose_does_not_count() -> None:
+    frames = [bytes(15), bytes(14), bytes(3), b""]
+    link, sink = impaired(truncate=1.0)
+    link.send(frames, 0)
+    assert sink.frames == frames
+    assert link.fired == {"truncate": 0}
+
+
+def test_a_frame_is_corrupted_swapped_cut_and_only_then_duplicated() -> None:
+    link, sink = impaired(corrupt=1.0, swap=1.0, truncate=1.0, duplicate=1.0)
+    told: list[tuple[str, bytes]] = []
+    link.on_fault = lambda time_ns, kind, frame, peer: told.append((kind, frame))
+    frame = bytes(range(100))
+    link.send([frame], 0)
+    assert told == [(kind, frame) for kind in (*DAMAGES, "duplicate")]
+    damaged, copy = sink.frames
+    assert copy == damaged
+    assert 14 < len(damaged) < 100
+    assert damaged != frame[: len(damaged)]
+
+
+def test_each_fault_has_dice_of_its_own_by_its_name() -> None:
+    names: list[str] = []
+
+    def rng_for(name: str) -> random.Random:
+        names.append(name)
+        return derive_rng(SEED, name)
+
+    impairment = Impairment(**EVERYTHING)
+    ImpairedLink(Sink(), impairment, rng_for)
+    assert sorted(names) == sorted({*impairment.faults, "jitter"} - {"queue_drop"})
 
 
 def test_a_duplicate_follows_at_once_or_after_its_delay() -> None:
@@ -289,6 +410,8 @@ EVERYTHING: dict[str, Any] = {
     "loss": 0.1,
     "burst_start": 0.05,
     "corrupt": 0.1,
+    "swap": 0.1,
+    "truncate": 0.1,
     "duplicate": 0.1,
     "reorder": 0.1,
     "reorder_delay_ns": 3_000,
@@ -299,13 +422,16 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
+CONTENT = bytes(range(46))
+
+
 def run(seed: int, **options: Any) -> tuple[list[tuple[int, list[bytes], str]], list[tuple[int, str, bytes, str]]]:
     told: list[tuple[int, str, bytes, str]] = []
     link, sink = impaired(seed, **options)
     link.on_fault = lambda *told_of: told.append(told_of)
     for n, frame in enumerate(numbered(500)):
         link.handle_timeout(n * 450)
-        link.send([frame], n * 450)
+        link.send([frame[:14] + CONTENT], n * 450)
     drain(link)
     return sink.calls, told
 
@@ -322,7 +448,7 @@ def test_every_fault_is_told_as_often_as_it_is_counted() -> None:
     link.send(numbered(30), 0)
     for n in range(500):
         link.handle_timeout(n * 450)
-        link.send(numbered(1), n * 450)
+        link.send([bytes(14) + CONTENT], n * 450)
     drain(link)
     assert link.fired == {kind: told.count(kind) for kind in Impairment(**EVERYTHING).faults}
     assert all(link.fired.values())
@@ -336,6 +462,8 @@ ALONE: dict[str, dict[str, Any]] = {
     "loss": {"loss": 0.1},
     "burst_loss": {"burst_start": 0.05},
     "corrupt": {"corrupt": 0.1},
+    "swap": {"swap": 0.1},
+    "truncate": {"truncate": 0.1},
     "duplicate": {"duplicate": 0.1},
 }
 
@@ -344,6 +472,8 @@ OTHERS: list[dict[str, Any]] = [
     {"loss": 0.3},
     {"burst_start": 0.2},
     {"corrupt": 0.3, "corrupt_bits": 9},
+    {"swap": 0.3},
+    {"truncate": 0.3},
     {"duplicate": 0.5},
     {"reorder": 0.3, "reorder_delay_ns": 3_000},
     {"jitter_ns": 10_000},
@@ -369,15 +499,24 @@ def test_another_fault_does_not_shift_the_choices_of_one(kind: str, other: dict[
     assert [n for n in alone if n not in gone] == [n for n in together if n not in gone]
 
 
-def test_corrupted_bits_are_the_same_beside_other_faults() -> None:
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_damage_is_the_same_beside_other_faults(kind: str) -> None:
     def damaged(**options: Any) -> dict[int, bytes]:
-        link, sink = impaired(corrupt=0.2, **options)
-        link.send(numbered(500), 0)
+        link, sink = impaired(**{kind: 0.2, **options})
+        link.send([frame[:14] + CONTENT for frame in numbered(500)], 0)
         drain(link)
         return {number(frame): frame for frame in sink.frames}
 
     alone, together = damaged(), damaged(loss=0.3, jitter_ns=1_000, duplicate=0.2)
+    assert len(alone) == 500
     assert together == {n: alone[n] for n in together}
+
+
+def test_what_to_swap_is_chosen_by_the_frame_as_it_was_handed_in() -> None:
+    link, sink = impaired(corrupt=1.0, swap=1.0)
+    link.send([bytes(60)] * 100, 0)
+    assert bytes(60) not in sink.frames  # by now some words differ
+    assert link.fired == {"corrupt": 100, "swap": 0}
 
 
 @given(
@@ -389,7 +528,7 @@ def test_corrupted_bits_are_the_same_beside_other_faults() -> None:
 def test_nothing_is_made_up_and_nothing_forgotten(
     sends: list[tuple[int, str]], seed: int, keeps: bool, in_time: bool
 ) -> None:
-    options = {**EVERYTHING, "corrupt": 0.0, "jitter_keeps_order": keeps}
+    options = {**EVERYTHING, **dict.fromkeys(DAMAGES, 0.0), "jitter_keeps_order": keeps}
     link, sink = impaired(seed, **options)
     now = 0
     for n, (pause, peer) in enumerate(sends):
@@ -429,6 +568,8 @@ def test_the_inner_link_gets_its_timeouts() -> None:
         ({"loss": 1.5}, "loss is 1.5: .* 0.0 to 1.0"),
         ({"loss": -0.1}, "loss is -0.1"),
         ({"corrupt": float("nan")}, "corrupt is nan"),
+        ({"swap": 1.1}, "swap is 1.1: .* 0.0 to 1.0"),
+        ({"truncate": -1}, "truncate is -1: .* 0.0 to 1.0"),
         ({"duplicate": "1%"}, "duplicate is '1%'"),
         ({"delay_ns": -1}, "delay_ns is -1: .* 0 or more"),
         ({"jitter_ns": 0.5}, "jitter_ns is 0.5: give an int of ns"),
@@ -469,3 +610,29 @@ def test_derived_generators_are_the_same_in_every_process() -> None:
         for hash_seed in ("1", "2")
     }
     assert drawn == {str(derive_rng(7, "a->b", "loss").getrandbits(64))}
+
+
+class Choosy(Sink):
+    """Takes no frame whose first byte is not that of an undamaged one, as a raw socket of the kernel."""
+
+    def send(self, frames: Sequence[bytes], now: int, peer: str = "") -> None:
+        if any(frame[0] != 0x45 for frame in frames):
+            raise LinkError(errno.EINVAL, "no IPv4 header")
+        super().send(frames, now, peer)
+
+
+def test_a_damaged_frame_that_the_link_refuses_is_lost_and_takes_no_other_with_it() -> None:
+    sink = Choosy(LinkType.RAW)
+    link = ImpairedLink(sink, Impairment(corrupt=0.5, corrupt_bits=4), partial(derive_rng, SEED))
+    sent = [bytes((0x45, number)) + crc32(bytes((number,))).to_bytes(4) for number in range(200)]
+    link.send(sent, 0)
+    drain(link)
+    assert 0 < len(sink.frames) < 200
+    assert [frame for frame in sink.frames if frame in sent] == [frame for frame in sent if frame in sink.frames]
+    assert sum(frame in sink.frames for frame in sent) >= 200 - link.fired["corrupt"]
+
+
+def test_an_undamaged_frame_that_the_link_refuses_raises() -> None:
+    link = ImpairedLink(Choosy(LinkType.RAW), Impairment(loss=1e-9), partial(derive_rng, SEED))
+    with pytest.raises(LinkError):
+        link.send([b"\x60"], 0)

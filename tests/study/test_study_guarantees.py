@@ -88,6 +88,14 @@ def test_a_run_that_delivered_nothing_holds_none() -> None:
     assert len(broken(outcome)) == 6
 
 
+def test_every_kind_of_damage_stands_beside_what_it_could_have_broken() -> None:
+    outcome = good_outcome()
+    outcome.client.fired |= {"swap": 7, "truncate": 8}
+    faults = {verdict.name: verdict.faults for verdict in judge(outcome)}
+    assert faults["no_creation"] == {"corrupt": 3, "swap": 7, "truncate": 8}
+    assert faults["nothing_missing"] == {"loss": 6, "corrupt": 3, "swap": 7, "truncate": 8}
+
+
 def test_the_faults_beside_a_verdict_are_those_of_both_directions() -> None:
     faults = {verdict.name: verdict.faults for verdict in judge(good_outcome())}
     assert faults["nothing_missing"] == {"loss": 6, "corrupt": 3}

@@ -11,6 +11,7 @@ from rawproto.study.options import DemoOptions, data_from_seed
 from rawproto.study.simulated import run_simulated
 from rawproto.study.transfer import Outcome
 from rawproto.transport.segment import CWR, ECE, SYN
+from rawproto.transport.trace import Discarded
 
 
 def run(out: Path, seed: int = 2, size: int = 128 << 10, **faults: float) -> Outcome:
@@ -98,6 +99,48 @@ def test_a_damaged_datagram_arrives_and_is_discarded_for_a_reason(tmp_path: Path
     assert not damaged.fate.arrived
     assert damaged.fate.outcome
     assert any("damaged" in line and "✗" in line for line in lines(ladder))
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [("corrupt", "was damaged on"), ("swap", "had two words swapped on"), ("truncate", "lost its end on")],
+)
+def test_a_first_loss_by_damage_says_what_the_damage_was(tmp_path: Path, fault: str, cause: str) -> None:
+    ladder = first_loss(run(tmp_path, 2, 128 << 10, **{fault: 0.05}))
+    assert ladder is not None
+    assert cause in ladder.caption
+
+
+def test_what_was_damaged_and_taken_in_all_the_same_is_no_loss(tmp_path: Path) -> None:
+    settings = {"checksum": "internet"}
+    swapping = Impairment(swap=0.05, delay_ns=1_000_000)
+    options = DemoOptions(
+        data=data_from_seed(1, 64 << 10), seed=1, out=tmp_path, impairment=swapping, settings=settings
+    )
+    outcome = run_simulated(options)
+    there, _ = both_directions(outcome)
+    assert any(struck.length and there.arrived(number) for number, struck in there.struck.items())
+    assert first_loss(outcome) is None
+
+
+def test_a_datagram_that_lost_its_end_below_ip_is_told_as_cut_short(tmp_path: Path) -> None:
+    ladder = first_loss(run(tmp_path, truncate=0.05))
+    damaged = next(flight for flight in flights(ladder) if flight.fate.damaged)
+    assert (damaged.fate.arrived, damaged.arrivals) == (False, ())
+    assert "below RDT" in damaged.fate.outcome
+
+
+def test_a_datagram_that_lost_its_end_above_ip_is_found_though_it_came_shorter(tmp_path: Path) -> None:
+    outcome = run(tmp_path, truncate=0.05)
+    there, _ = both_directions(outcome)
+    record, struck = next((r, struck) for r in there.sent for _, struck in there.struck_in(r) if struck.length)
+    for reason, size in (("checksum", 60), ("length", struck.size), ("length", 50), ("too short", 30)):
+        outcome.server.trace.append(Discarded(record.time_ns + 1, -1, reason, size))
+    cut = next(flight for flight in flights(first_loss(outcome)) if flight.fate.damaged)
+    assert (cut.fate.outcome, cut.arrivals) == ("length", (record.time_ns + 1,))
+    outcome.server.trace.pop(-2)
+    cut = next(flight for flight in flights(first_loss(outcome)) if flight.fate.damaged)
+    assert cut.fate.outcome == "too short"
 
 
 def test_duplicates_and_overtaken_ones_are_told(tmp_path: Path) -> None:

@@ -37,6 +37,23 @@ def test_a_file_crosses_a_very_bad_wire_whole(tmp_path: Path, seed: int, ipv6: b
     assert len(outcome.client.faults) == sum(outcome.client.fired.values())
 
 
+DAMAGED = Impairment(swap=0.1, truncate=0.1, delay_ns=20_000_000, rate_bps=100_000_000)
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.parametrize("ipv6", [False, True])
+def test_a_file_crosses_a_wire_that_swaps_words_and_cuts_frames(tmp_path: Path, seed: int, ipv6: bool) -> None:
+    outcome = run_simulated(options(tmp_path, seed, 256 << 10, impairment=DAMAGED, ipv6=ipv6))
+    assert why_not(outcome, judge(outcome)) == "", f"seed {seed}"
+    assert all(outcome.client.fired.values())
+
+
+def test_swapped_words_get_past_the_internet_checksum(tmp_path: Path) -> None:
+    swapping = Impairment(swap=0.1, delay_ns=1_000_000)
+    outcome = run_simulated(options(tmp_path, impairment=swapping, settings={"checksum": "internet"}))
+    assert "no_creation" in {verdict.name for verdict in judge(outcome) if not verdict.held}
+
+
 def test_both_send_and_the_server_ends_with_the_digest(tmp_path: Path) -> None:
     outcome = run_simulated(options(tmp_path, size=300_000, impairment=Impairment(delay_ns=1_000_000)))
     client, server = outcome.client, outcome.server

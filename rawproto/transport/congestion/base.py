@@ -112,6 +112,12 @@ class CongestionControl(ABC):
         """The last `on_congestion` or `on_timeout` was for nothing: back to where it was before."""
 
     def set_mss(self, mss: int) -> None:
-        """Take a new size for segments: the path's MTU has changed."""
+        """Take a new size for segments: the path's MTU has changed.
+
+        RFC 5681 §3.1: ssthresh is never below '2*SMSS', the SMSS being the one of now: avoidance adds a segment for
+        each window, and would explode with windows of less than a segment.
+        """
         self.cwnd = max(self.cwnd * mss // self.mss if mss < self.mss else self.cwnd, mss)
+        if self.ssthresh is not None:
+            self.ssthresh = max(self.ssthresh, 2 * mss)
         self.mss = mss

@@ -1,0 +1,378 @@
+"""`rawproto lab`: what each mechanism of the transport is good for, found by a search that breaks guarantees."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from rawproto.cli import UsageError
+from rawproto.cli.units import parse_seed
+from rawproto.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cyclopts import Token
+
+    from rawproto.study.lab.finding import Finding
+    from rawproto.study.lab.matrix import Matrix, Row
+
+__all__ = ["lab"]
+
+SHORT = ("integrity", "order", "no dup.", "no creat.", "complete", "honest", "fresh", "two-way", "connect.", "bounds",
+         "flow c.", "restraint")  # fmt: skip
+"""The guarantees, as column heads."""
+FEWEST_BITS, MOST_BITS = 4, 64
+
+lab = App(
+    name="lab",
+    help="Switch a mechanism of the transport off, and see the shortest story in which a guarantee breaks.",
+    help_format="markdown",
+)
+
+
+def _seed() -> Parameter:
+    def convert(_: object, tokens: Sequence[Token]) -> Any:
+        return parse_seed(tokens[0].value)
+
+    return Parameter(converter=convert, metavar="NUMBER", show_default=lambda _: "1", allow_leading_hyphen=True)
+
+
+Seed = Annotated[int, _seed()]
+Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
+SeqBits = Annotated[int, Parameter(metavar="4..64")]
+Checksum = Literal["crc32", "internet", "none"]
+
+
+@lab.default
+def matrix(
+    *,
+    seed: Seed = 1,
+    runs: int | None = None,
+    jobs: int | None = None,
+    seq_bits: SeqBits = MOST_BITS,
+    checksum: Checksum = "crc32",
+    congestion: str | None = None,
+    sender: str | None = None,
+    receiver: str | None = None,
+    html: Path | None = None,
+    as_object: Json = False,
+) -> int:
+    """The matrix of mechanisms and guarantees: with each mechanism off, which guarantees break, and after how little.
+
+    For each row a seeded search draws schedules of loss, duplication, delay, damage, forgery and outages; whatever
+    breaks a guarantee is shrunk until no event can be taken away. A figure in the table is the number of events that
+    are left. The last row has nothing but what UDP has, the first one everything, and must be clean.
+
+    With --sender or --receiver, MODULE:CLASS, a protocol of your own is put through the same adversary, with --congestion
+    a congestion control of your own, and the report is a grader's: each guarantee, pass or the shortest counterexample.
+
+    Exit status: 0 if everything on is clean and every mechanism shows what theory says of it, or if the protocol passed; 1
+    if not; 2 for a wrong call.
+
+    Examples:
+
+    ```
+    rawproto lab
+    rawproto lab --html lab.html
+    rawproto lab --json | jq '.rows[] | {off, violations: [.violations[].guarantee]}'
+    rawproto lab --checksum internet
+    rawproto lab --sender mymodule:StopAndWait --receiver mymodule:StopAndWaitReceiver
+    rawproto lab --congestion mymodule:Mine
+    ```
+
+    Parameters
+    ----------
+    seed
+        Where all chance comes from: the same seed gives the same stories.
+    runs
+        Schedules to try for each row.
+    jobs
+        Processes to use: as many as there are processors, if left out.
+    seq_bits
+        Width of sequence numbers: with few bits, they wrap around within a few packets.
+    checksum
+        What finds damage in all rows but that of the checksum: the Internet's sum misses two words that are swapped.
+    congestion
+        A congestion control to be graded: a name, or MODULE:CLASS.
+    sender
+        A sender to be graded, MODULE:CLASS (see docs/guarantees.md).
+    receiver
+        A receiver to be graded.
+    html
+        Write the matrix and all its stories to this file; it needs no network to be read.
+    as_object
+        Print one JSON object and nothing else.
+    """
+    if sender or receiver:
+        return _grade(sender, receiver, seed, as_object=as_object)
+    from rawproto.study.lab.matrix import compute  # noqa: PLC0415 - not needed for --help
+    from rawproto.study.lab.mechanisms import ROWS  # noqa: PLC0415
+    from rawproto.study.lab.search import RUNS  # noqa: PLC0415
+
+    settings = _settings(seq_bits, checksum, congestion)
+    rows = ("none",) if congestion else ROWS
+    told = None if as_object else _progress
+    found = compute(
+        seed, rows=rows, runs=_runs(runs, RUNS), settings=settings, jobs=_jobs(jobs, len(rows)), on_row=told
+    )
+    if html is not None:
+        _write_page(found, html)
+    if as_object:
+        print(json.dumps(_as_object(found), indent=1))
+    elif congestion:
+        _print_grades(found.rows[0], congestion)
+    else:
+        _print_matrix(found)
+        if html is not None:
+            print(f"\nAll stories: {html}")
+    return 0 if _as_theory_says(found, plain=not settings) else 1
+
+
+@lab.command
+def off(
+    mechanism: str,
+    *,
+    guarantee: str | None = None,
+    seed: Seed = 1,
+    runs: int | None = None,
+    seq_bits: SeqBits = MOST_BITS,
+    checksum: Checksum = "crc32",
+    out: Path | None = None,
+    as_object: Json = False,
+) -> int:
+    """The story of one mechanism: the shortest schedule that breaks a guarantee without it, packet by packet.
+
+    Shown are the schedule, the ladder with the fatal packet marked, what the mechanism does and what went wrong without
+    it. With --out, the capture, the scenario and a pytest file that shows it again are written there. For a mechanism
+    that serves speed alone, its cost is shown.
+
+    Exit status: 0 if there is something to tell, 1 if nothing broke and nothing was predicted, 2 for a wrong call.
+
+    Examples:
+
+    ```
+    rawproto lab off sequencing
+    rawproto lab off time_wait --guarantee freshness --out story/
+    rawproto lab off none --checksum internet
+    ```
+
+    Parameters
+    ----------
+    mechanism
+        A row of the matrix: `rawproto lab` lists them.
+    guarantee
+        Which of the guarantees, if several break: the one that theory names, if left out.
+    seed
+        Where all chance comes from.
+    runs
+        Schedules to try.
+    seq_bits
+        Width of sequence numbers.
+    checksum
+        What finds damage.
+    out
+        A directory for the capture, the scenario and the test; it is made if it is not there.
+    as_object
+        Print one JSON object and nothing else.
+    """
+    from rawproto.study.checker import GUARANTEES  # noqa: PLC0415
+    from rawproto.study.lab.matrix import compute  # noqa: PLC0415
+    from rawproto.study.lab.mechanisms import MECHANISMS, off_settings  # noqa: PLC0415
+    from rawproto.study.lab.search import RUNS  # noqa: PLC0415
+    from rawproto.study.lab.story import tell  # noqa: PLC0415
+
+    try:
+        off_settings(mechanism)
+    except ConfigError as error:
+        raise UsageError(str(error)) from None
+    if guarantee is not None and guarantee not in GUARANTEES:
+        raise UsageError(f"there is no guarantee {guarantee!r}; there are: {', '.join(GUARANTEES)}")
+    found = compute(
+        seed, rows=(mechanism,), runs=_runs(runs, RUNS), settings=_settings(seq_bits, checksum, None)
+    )
+    row = found.rows[0]
+    predicted = MECHANISMS[mechanism].breaks if mechanism in MECHANISMS else {}
+    finding = _choose(row, guarantee, tuple(predicted))
+    if as_object:
+        print(json.dumps(_row_object(row), indent=1))
+        return 0
+    if finding is None:
+        what = guarantee or "no guarantee"
+        print(f"Without {row.title}: {what} {'held' if guarantee else 'broke'} in {row.searched} schedules.")
+        if row.cost is not None:
+            print(row.cost.sentence())
+        return 0 if row.cost is not None and not predicted else 1
+    story = tell(finding)
+    print("\n".join(story.lines()))
+    if row.cost is not None:
+        print(f"\n{row.cost.sentence()}")
+    others = [name for name in row.findings if name != finding.guarantee]
+    if others:
+        print(f"\nAlso broken: {', '.join(others)} (--guarantee tells their stories).")
+    if out is not None:
+        try:
+            for path in story.save(out):
+                print(f"written: {path}")
+        except OSError as error:
+            raise UsageError(f"can't write to {out}: {error.strerror or error}; give --out another directory") from None
+    return 0
+
+
+def _choose(row: Row, guarantee: str | None, predicted: tuple[str, ...]) -> Finding | None:
+    """The finding to tell: the one asked for, or that which theory names, or the shortest."""
+    if guarantee is not None:
+        return row.findings.get(guarantee)
+    for name in predicted:
+        if name in row.findings:
+            return row.findings[name]
+    return min(row.findings.values(), key=lambda finding: finding.events, default=None)
+
+
+# -- options -----------------------------------------------------------------------------------------------------------
+
+
+def _settings(seq_bits: int, checksum: str, congestion: str | None) -> dict[str, Any]:
+    if not FEWEST_BITS <= seq_bits <= MOST_BITS:
+        raise UsageError(f"--seq-bits is {seq_bits}; it must be from {FEWEST_BITS} to {MOST_BITS}")
+    settings: dict[str, Any] = {}
+    if seq_bits != MOST_BITS:
+        settings["sequence_bits"] = seq_bits
+    if checksum != "crc32":
+        settings["checksum"] = checksum
+    if congestion is not None:
+        from rawproto.transport.congestion import create  # noqa: PLC0415
+
+        try:
+            create(congestion, 1440, 1440)
+        except ConfigError as error:
+            raise UsageError(f"--congestion: {error}") from None
+        settings["congestion_control"] = congestion
+    return settings
+
+
+def _runs(runs: int | None, default: int) -> int:
+    if runs is not None and runs < 1:
+        raise UsageError(f"--runs is {runs}; it must be 1 or more")
+    return default if runs is None else runs
+
+
+def _jobs(jobs: int | None, most: int) -> int:
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"--jobs is {jobs}; it must be 1 or more")
+    return min(most, len(os.sched_getaffinity(0)) if jobs is None else jobs)
+
+
+# -- what is shown -----------------------------------------------------------------------------------------------------
+
+
+def _progress(row: Row) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{row.title} ...", end="", file=sys.stderr, flush=True)
+
+
+def _as_theory_says(found: Matrix, *, plain: bool) -> bool:
+    """Everything on is clean, and with each mechanism off breaks what theory says; the latter as the protocol is."""
+    from rawproto.study.lab.mechanisms import MECHANISMS  # noqa: PLC0415
+
+    for row in found.rows:
+        if row.regardless or (row.off == "none" and row.findings):
+            return False
+        if row.off in MECHANISMS and plain:
+            predicted = MECHANISMS[row.off].breaks
+            if set(predicted) - set(row.findings) or (row.findings and not predicted):
+                return False
+    return True
+
+
+def _print_matrix(found: Matrix) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from rawproto.study.checker import GUARANTEES  # noqa: PLC0415
+
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    console = Console(highlight=False)
+    table = Table(title="Switched off, and what then breaks, after how many events", pad_edge=False, padding=(0, 1))
+    table.add_column("off", no_wrap=True)
+    for name in SHORT:
+        table.add_column(name, justify="center", vertical="bottom", max_width=6, overflow="fold")
+    for row in found.rows:
+        cells = [
+            f"[red]{row.findings[name].events}[/red]" if name in row.findings else "[dim]·[/dim]" for name in GUARANTEES
+        ]
+        table.add_row(row.off, *cells)
+    console.print(table)
+    for row in found.rows:
+        for name, finding in list(row.findings.items())[:1]:
+            console.print(f"[bold]{row.off}[/bold]: {name.replace('_', ' ')} — {_schedule(finding)}")
+        if not row.findings and row.cost is not None:
+            console.print(f"[bold]{row.off}[/bold]: {row.cost.sentence()}")
+    tried = sum(row.searched for row in found.rows)
+    console.print(f"{tried:,} schedules from seed {found.seed}. `rawproto lab off NAME` tells the story of a row.")
+
+
+def _schedule(finding: Finding) -> str:
+    from rawproto.study.lab.story import event_words  # noqa: PLC0415
+
+    return "; ".join(map(event_words, finding.scenario.events)) or "nothing needs to go wrong"
+
+
+def _print_grades(row: Row, who: str) -> None:
+    from rawproto.study.checker import GUARANTEES  # noqa: PLC0415
+    from rawproto.study.lab.story import tell  # noqa: PLC0415
+
+    print(f"{who}: {row.searched} schedules, {row.counted} of them showed something.")
+    for name in GUARANTEES:
+        finding = row.findings.get(name)
+        print(f"{name.replace('_', ' '):16} {'pass' if finding is None else f'broken: {_schedule(finding)}'}")
+    for finding in list(row.findings.values())[:1]:
+        print("\n" + "\n".join(tell(finding).lines()))
+
+
+def _as_object(found: Matrix) -> dict[str, Any]:
+    return {"seed": found.seed, "rows": [_row_object(row) for row in found.rows]}
+
+
+def _row_object(row: Row) -> dict[str, Any]:
+    from rawproto.study.lab.story import tell  # noqa: PLC0415
+
+    violations = []
+    for name, finding in row.findings.items():
+        violations.append(
+            {
+                "guarantee": name,
+                "events": [event.as_dict() for event in finding.scenario.events],
+                "seed": finding.seed,
+                "story": "\n".join(tell(finding).lines()),
+            }
+        )
+    cost = {} if row.cost is None else row.cost.as_dict()
+    return {"off": row.off, "violations": violations, "cost": cost, "schedules": row.searched, "counted": row.counted}
+
+
+def _write_page(found: Matrix, path: Path) -> None:
+    from rawproto.study.lab.page import page  # noqa: PLC0415
+
+    try:
+        path.write_text(page(found), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--html: can't write {path}: {error.strerror or error}") from None
+
+
+def _grade(sender: str | None, receiver: str | None, seed: int, *, as_object: bool) -> int:
+    from rawproto.study.textbook.grade import grade, load_class  # noqa: PLC0415
+
+    try:
+        report = grade(
+            None if sender is None else load_class(sender), None if receiver is None else load_class(receiver), seed
+        )
+    except ConfigError as error:
+        raise UsageError(str(error)) from None
+    print(json.dumps(report.as_dict(), indent=1) if as_object else "\n".join(report.lines()))
+    return 0 if report.passed else 1

@@ -1,0 +1,173 @@
+"""Looks for a schedule under which a guarantee breaks, and makes it as short as it gets.
+
+Schedules are drawn from a seed, in each of the small worlds in turn. What breaks is shrunk twice: the events, until
+none can be taken away, and the world, until the applications say no more than they must. Whether something broke is
+for the checker alone to say; that it is the mechanism's fault is shown by the same scenario with the mechanism on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rawproto.link.chance import derive_rng
+from rawproto.link.script import Event
+from rawproto.sim.scenario import Party, Scenario, Talk
+from rawproto.sim.world import run_scenario
+from rawproto.study.checker import Verdict, check
+from rawproto.study.lab.finding import Finding
+from rawproto.study.lab.grounds import GROUNDS, Ground, draw_events
+from rawproto.study.lab.mechanisms import MECHANISMS, off_settings, settings_on
+from rawproto.study.shrink import shrink
+
+__all__ = ["Searched", "search", "shorten"]
+
+RUNS = 400
+PATIENCE = 6
+"""So many times as long is looked for what theory predicts and was not found yet."""
+LOOKS = 3
+"""Schedules that are shortened for each guarantee, to keep the shortest story of them."""
+SMALLEST_SENDS = (1, 8, 20, 100, 200, 1000)
+"""Sizes that are tried in place of larger ones."""
+
+
+@dataclass(slots=True)
+class Searched:
+    """What came of a search: the best finding for each guarantee, and how many schedules were tried."""
+
+    off: str
+    findings: dict[str, Finding] = field(default_factory=dict)
+    regardless: dict[str, Finding] = field(default_factory=dict)
+    """What broke with the mechanism on as well: a bug of the transport, or of the checker."""
+    looked: dict[str, int] = field(default_factory=dict)
+    """How many schedules were shortened for each guarantee."""
+    runs: int = 0
+    counted: int = 0
+    """Runs in which all events happened and something was delivered: those that show something."""
+
+
+def search(
+    off: str,
+    settings: Mapping[str, Any],
+    *,
+    seed: int = 1,
+    runs: int = RUNS,
+    grounds: Sequence[Ground] = GROUNDS,
+) -> Searched:
+    """Try `runs` schedules with `settings`, those without the mechanism called `off`."""
+    searched = Searched(off)
+    predicted = MECHANISMS[off].breaks if off in MECHANISMS else {}
+    rng = derive_rng(seed, "lab", off)
+    on = settings_on(off_settings(off))
+    for number in range(runs * PATIENCE):
+        if number >= runs and all(name in searched.findings for name in predicted):
+            break
+        ground = grounds[number % len(grounds)]
+        events = draw_events(ground, rng) if number >= len(grounds) else ()
+        scenario = ground.scenario(settings, events, rng.choice(ground.gaps))
+        verdict = _judge(scenario, seed)
+        searched.runs += 1
+        searched.counted += verdict.delivered > 0 and not verdict.idle
+        for guarantee in sorted(verdict.broken):
+            if _worth_a_look(searched, guarantee, len(events)):
+                _keep(searched, Finding(off, guarantee, scenario, seed, on))
+    return searched
+
+
+def _worth_a_look(searched: Searched, guarantee: str, events: int) -> bool:
+    """Whether the story of this schedule may be shorter than that which is known: for the first few, and if it has less
+    events."""
+    best = searched.findings.get(guarantee)
+    if best is None or events < best.events:
+        return True
+    looked = searched.looked.get(guarantee, 0)
+    return looked < LOOKS and events <= best.events
+
+
+def _keep(searched: Searched, finding: Finding) -> None:
+    """Shorten what was found, and keep it: under the mechanism's name, or as what breaks in any case."""
+    found = searched.findings
+    if not _holds_with(finding, finding.scenario):
+        finding = replace(finding, off="none", scenario=finding.mended(), on={})
+        found = searched.regardless
+    name = finding.guarantee
+    searched.looked[name] = searched.looked.get(name, 0) + 1
+    shorter = shorten(finding)
+    if name not in found or _length(shorter) < _length(found[name]):
+        found[name] = shorter
+
+
+def _length(finding: Finding) -> tuple[int, int]:
+    """Of two stories that with fewer events is the shorter one, then that with fewer datagrams."""
+    return finding.events, len(run_scenario(finding.scenario, finding.seed).log.sent)
+
+
+def shorten(finding: Finding) -> Finding:
+    """Take away from the scenario of `finding` all that its guarantee also breaks without."""
+
+    def breaks(scenario: Scenario) -> bool:
+        return finding.guarantee in _judge(scenario, finding.seed).broken and _holds_with(finding, scenario)
+
+    def events_break(scenario: Scenario) -> Callable[[tuple[Event, ...]], bool]:
+        return lambda events: breaks(replace(scenario, events=events))
+
+    scenario = finding.scenario
+    scenario = replace(scenario, events=shrink(scenario.events, events_break(scenario)))
+    smaller = _simplify(scenario, breaks)
+    if smaller != scenario:
+        scenario = replace(smaller, events=shrink(smaller.events, events_break(smaller)))
+    return replace(finding, scenario=scenario)
+
+
+def _holds_with(finding: Finding, scenario: Scenario) -> bool:
+    """Whether it is the mechanism's doing: with it nothing of the kind happens."""
+    if not finding.on:
+        return True
+    mended = replace(finding, scenario=scenario).mended()
+    return finding.guarantee not in _judge(mended, finding.seed).broken
+
+
+def _judge(scenario: Scenario, seed: int) -> Verdict:
+    return check(run_scenario(scenario, seed))
+
+
+def _simplify(scenario: Scenario, breaks: Callable[[Scenario], bool]) -> Scenario:
+    """Let the applications do less, as long as it breaks."""
+    again = True
+    while again:
+        again = False
+        for simpler in _simpler(scenario):
+            if breaks(simpler):
+                scenario, again = simpler, True
+                break
+    return scenario
+
+
+def _simpler(scenario: Scenario) -> Iterator[Scenario]:
+    """Scenarios in which a little less happens; the boldest first."""
+    talks = scenario.talks
+    for number in range(len(talks)):
+        if len(talks) > 1:
+            left = talks[:number] + talks[number + 1 :]
+            yield replace(scenario, talks=(replace(left[0], again=False), *left[1:]))
+    for number, talk in enumerate(talks):
+        for other in _simpler_talks(talk):
+            yield replace(scenario, talks=(*talks[:number], other, *talks[number + 1 :]))
+
+
+def _simpler_talks(talk: Talk) -> Iterator[Talk]:
+    for side in ("server", "client"):
+        party: Party = getattr(talk, side)
+        for at, step in enumerate(party.writes):
+            less = (*party.writes[:at], *party.writes[at + 1 :])
+            if step != "shutdown":
+                yield replace(talk, **{side: replace(party, writes=less or ("shutdown",))})
+            words = step.split()
+            if words[0] == "send":
+                for size in SMALLEST_SENDS:
+                    if size < int(words[1]):
+                        smaller = f"send {size}"
+                        yield replace(talk, **{side: replace(party, writes=(*party.writes[:at], smaller, *party.writes[at + 1 :]))})
+        if len(party.reads) > 1:
+            yield replace(talk, **{side: replace(party, reads=("read all",))})

@@ -1,0 +1,252 @@
+"""What the datagrams on the link say: who sent more than the peer's window, too much at once, or again and again.
+
+Only headers are read, as anybody on the path could, and only of datagrams that arrived as they were sent count what
+they told the one who got them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import log2
+from typing import NamedTuple
+
+from rawproto.link.forgery import rdt_offset
+from rawproto.link.script import Arrived, Sent
+from rawproto.sim.applications import Account
+from rawproto.sim.world import Run
+from rawproto.wire.frame import LinkType
+from rawproto.wire.rdt_format import ACK, DGM, FIN, FIXED, HEADER_LENGTH, RST, SYN, decode_options
+
+__all__ = ["Header", "LinkView", "read_header"]
+
+AMPLIFICATION = 3
+"""RFC 9000 §8.1: 'MUST NOT send more than three times as many bytes as the number of bytes they have received'."""
+SILENT_TRIES = 3
+"""How often the same may be repeated into silence beyond what a doubling timeout allows: as a probe of the tail, as
+found lost before, and by a timeout that had begun."""
+
+SKEW_NS = 1_000
+"""Each call of a stack has a time of its own: a host may be a few ns ahead of the simulation."""
+
+MAX_NUMBER = (1 << 48) - 1
+OTHER = {"client": "server", "server": "client"}
+
+Found = tuple[str, int, str, Sent | None]
+
+
+class Header(NamedTuple):
+    """What the link shows of a datagram; `peer` is the client's address and port."""
+
+    flags: int
+    peer: tuple[bytes, int]
+    seq: int
+    length: int
+    ack: int
+    wnd: int
+    size: int
+    number: int
+    sack: tuple[tuple[int, int], ...]
+    """Ranges that have arrived out of order, counted from the acknowledgement."""
+
+
+def read_header(frame: bytes, from_client: bool) -> Header:
+    """Read the header of a bare IP packet, or of one in Ethernet, that holds RDT."""
+    linktype = LinkType.RAW if frame[0] >> 4 in (4, 6) and rdt_offset(frame, LinkType.RAW) >= 0 else LinkType.ETHERNET
+    at = rdt_offset(frame, linktype)
+    _, words, flags, source, destination, numbers, seq, ack, wnd, _ = FIXED.unpack_from(frame, at)
+    long = frame[at - 40] >> 4 == 6 and at >= 40
+    width = 16 if long else 4
+    addresses = frame[at - 2 * width : at]
+    client = addresses[:width] if from_client else addresses[width:]
+    port = source if from_client else destination
+    sack = decode_options(frame[at + HEADER_LENGTH : at + words * 4]).sack if words * 4 > HEADER_LENGTH else ()
+    size = len(frame) - at
+    return Header(flags, (client, port), seq, numbers >> 48, ack, wnd, size, numbers & MAX_NUMBER, sack)
+
+
+@dataclass(slots=True)
+class Flow:
+    """What one side has shown of one connection so far. Numbers are unwrapped, from those first seen."""
+
+    nxt: int = -1
+    """Behind the last octet that it has sent."""
+    first: int = 0
+    acked: int = -1
+    """What has been acknowledged of it, as far as it knows."""
+    sacked: int = 0
+    """And of octets behind that, as it was told last."""
+    edge: int = -1
+    """Up to where the peer has let it send, as far as it knows."""
+    tries: dict[int, list[int]] = field(default_factory=dict)
+    """When it has repeated octets since, by their sequence number."""
+    told: set[str] = field(default_factory=set)
+
+
+class LinkView:
+    """The datagrams of one run."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.config = run.scenario.config()
+        self._mask = (1 << self.config.sequence_bits) - 1
+
+    # -- which datagram is to blame ------------------------------------------------------------------------------------
+
+    def last_arrival(self, account: Account, time_ns: int) -> Sent | None:
+        """The last datagram that had reached `account`'s host by `time_ns`."""
+        for arrived in reversed(self.run.log.arrived):
+            if arrived.side == account.side and arrived.time_ns <= time_ns + SKEW_NS:
+                return self._sent_as(arrived)
+        return None
+
+    def last_data(self, account: Account, time_ns: int) -> Sent | None:
+        """The last one with payload; of those that something has struck, if there are any."""
+        last = None
+        for arrived in reversed(self.run.log.arrived):
+            if arrived.side != account.side or arrived.time_ns > time_ns + SKEW_NS:
+                continue
+            if read_header(arrived.frame, arrived.side == "server").length:
+                sent = self._sent_as(arrived)
+                if sent is not None and sent.fate:
+                    return sent
+                last = last or sent
+        return last
+
+    def struck_last(self, side: str) -> Sent | None:
+        """The last datagram of `side`, or of either, that an event has struck; of the other if there is none."""
+        struck = [sent for sent in self.run.log.sent if sent.fate]
+        mine = [sent for sent in struck if sent.side == side]
+        return (mine or struck or [None])[-1]
+
+    def _sent_as(self, arrived: Arrived) -> Sent | None:
+        """How what arrived was sent: the last one before with the same numbers."""
+        number = read_header(arrived.frame, arrived.side == "server").number
+        sender = OTHER[arrived.side]
+        candidates = [
+            sent
+            for sent in self.run.log.sent
+            if sent.side == sender
+            and sent.time_ns <= arrived.time_ns + SKEW_NS
+            and (sent.frame == arrived.frame or read_header(sent.frame, sender == "client").number == number)
+        ]
+        same = [sent for sent in candidates if sent.frame == arrived.frame]
+        return (same or candidates or [None])[0]
+
+    # -- flow control and restraint ------------------------------------------------------------------------------------
+
+    def violations(self) -> Iterator[Found]:
+        """All that the link shows."""
+        intact = {sent.frame[-_rdt_size(sent.frame) :] for sent in self.run.log.sent if sent.number}
+        flows: dict[tuple[str, tuple[bytes, int]], Flow] = {}
+        proved: set[tuple[bytes, int]] = set()
+        debts: dict[tuple[bytes, int], int] = {}
+        for entry in self._in_order():
+            from_client = (entry.side == "client") == isinstance(entry, Sent)
+            header = read_header(entry.frame, from_client)
+            if header.flags & DGM:
+                continue
+            if isinstance(entry, Sent):
+                if not entry.number:
+                    continue
+                flow = flows.setdefault((entry.side, header.peer), Flow())
+                yield from self._on_sent(flow, header, entry)
+                if entry.side == "server" and header.flags & (SYN | ACK) == SYN:
+                    proved.add(header.peer)  # the server calls: that is no answer to anybody
+                if entry.side == "server" and header.peer not in proved:
+                    debts[header.peer] = debts.get(header.peer, 0) - header.size
+                    if debts[header.peer] < 0:
+                        debts[header.peer] = 1 << 62
+                        yield self._amplified(entry, header)
+            else:
+                flow = flows.setdefault((entry.side, header.peer), Flow())
+                self._on_arrived(flow, header, entry.frame[-header.size :] in intact)
+                if entry.side == "server":
+                    debts[header.peer] = debts.get(header.peer, 0) + AMPLIFICATION * header.size
+                    if header.flags & (ACK | SYN) == ACK:
+                        proved.add(header.peer)
+
+    def _in_order(self) -> list[Sent | Arrived]:
+        """Both logs by time; what arrived at a time comes before what was sent at it."""
+        entries: list[Sent | Arrived] = [*self.run.log.arrived, *self.run.log.sent]
+        entries.sort(key=lambda entry: entry[0])
+        return entries
+
+    def _amplified(self, sent: Sent, header: Header) -> Found:
+        text = (
+            f"the server sent more than {AMPLIFICATION} times as many bytes as it got to an address that had proved "
+            "nothing"
+        )
+        return "restraint", sent.time_ns, text, sent
+
+    def _on_sent(self, flow: Flow, header: Header, sent: Sent) -> Iterator[Found]:
+        if header.flags & SYN or flow.nxt < 0:
+            if flow.nxt < 0 or header.flags & (SYN | ACK) == SYN:
+                flow.first = flow.nxt = header.seq
+                flow.acked = flow.edge = -1
+                flow.told = set()
+        seq = self._unwrap(header.seq, flow.nxt)
+        end = seq + header.length + bool(header.flags & SYN) + bool(header.flags & FIN)
+        octets = header.length > 0 or header.flags & (SYN | FIN)
+        if header.flags & RST:
+            return
+        if octets and end <= flow.nxt:
+            yield from self._silence(flow, header, sent)
+        if end > flow.nxt:
+            flow.nxt = end
+            if header.length and not header.flags & SYN:
+                yield from self._in_flight(flow, seq + header.length, sent)
+
+    def _in_flight(self, flow: Flow, end: int, sent: Sent) -> Iterator[Found]:
+        if flow.edge >= 0 and end > flow.edge and "flow_control" not in flow.told:
+            flow.told.add("flow_control")
+            text = f"the {sent.side} sent {end - flow.edge} octets more than the window that the other had told it of"
+            yield "flow_control", sent.time_ns, text, sent
+        acked = max(flow.acked, flow.first)
+        delivered = acked - flow.first + flow.sacked
+        in_flight = end - acked - flow.sacked
+        if in_flight > self._initial_window() + 2 * delivered and "in flight" not in flow.told:
+            flow.told.add("in flight")
+            text = (
+                f"the {sent.side} had {in_flight} octets in flight after {delivered} were acknowledged: "
+                f"more than any congestion window that begins with {self._initial_window()}"
+            )
+            yield "restraint", sent.time_ns, text, sent
+
+    def _initial_window(self) -> int:
+        """RFC 6928 §2: ten segments; of the largest size that there can be, and one for what is sent as a probe."""
+        return (self.config.initial_window + 1) * self.run.scenario.road.mtu
+
+    def _silence(self, flow: Flow, header: Header, sent: Sent) -> Iterator[Found]:
+        """RFC 6298 §5.5: each timeout doubles the next; into silence nobody sends the same more and more."""
+        times = flow.tries.setdefault(header.seq, [])
+        times.append(sent.time_ns)
+        since = times[-1] - times[0]
+        doublings = log2(1 + since / self.config.min_rto) + since / self.config.max_rto
+        if len(times) > SILENT_TRIES + doublings and "silence" not in flow.told:
+            flow.told.add("silence")
+            text = f"the {sent.side} sent the same {len(times)} times in {since / 1e9:.1f} s without hearing anything"
+            yield "restraint", sent.time_ns, text, sent
+
+    def _on_arrived(self, flow: Flow, header: Header, intact: bool) -> None:
+        flow.tries.clear()
+        if not intact or not header.flags & ACK or flow.nxt < 0:
+            return
+        ack = self._unwrap(header.ack, flow.nxt)
+        if ack > flow.nxt or ack < flow.first:
+            return
+        if ack >= flow.acked:
+            flow.acked = ack
+            flow.sacked = sum(end - start for start, end in header.sack)
+        flow.edge = max(flow.edge, ack + header.wnd)
+
+    def _unwrap(self, number: int, near: int) -> int:
+        """The number nearest to `near` that is the same in as many bits as there are."""
+        space = self._mask + 1
+        distance = (number - near) & self._mask
+        return near + distance - (space if distance > space // 2 else 0)
+
+
+def _rdt_size(frame: bytes) -> int:
+    at = rdt_offset(frame, LinkType.RAW)
+    return len(frame) - (at if at >= 0 else rdt_offset(frame, LinkType.ETHERNET))
