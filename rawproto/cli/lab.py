@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     from rawproto.study.lab.finding import Finding
     from rawproto.study.lab.matrix import Matrix, Row
+    from rawproto.study.lab.story import Story
 
 __all__ = ["lab"]
 
-SHORT = ("integrity", "order", "no dup.", "no creat.", "complete", "honest", "fresh", "two-way", "connect.", "bounds",
-         "flow c.", "restraint")  # fmt: skip
+SHORT = ("int", "ord", "dup", "cre", "com", "hon", "fre", "two", "con", "bou", "flo", "res")
 """The guarantees, as column heads."""
 FEWEST_BITS, MOST_BITS = 4, 64
 
@@ -68,11 +68,12 @@ def matrix(
     breaks a guarantee is shrunk until no event can be taken away. A figure in the table is the number of events that
     are left. The last row has nothing but what UDP has, the first one everything, and must be clean.
 
-    With --sender or --receiver, MODULE:CLASS, a protocol of your own is put through the same adversary, with --congestion
-    a congestion control of your own, and the report is a grader's: each guarantee, pass or the shortest counterexample.
+    With --sender or --receiver, MODULE:CLASS, a protocol of your own is put through the same adversary, with
+    --congestion a congestion control of your own, and the report is a grader's: each guarantee, pass or the shortest
+    counterexample.
 
-    Exit status: 0 if everything on is clean and every mechanism shows what theory says of it, or if the protocol passed; 1
-    if not; 2 for a wrong call.
+    Exit status: 0 if everything on is clean and every mechanism shows what theory says of it, or if the protocol
+    passed; 1 if not; 2 for a wrong call.
 
     Examples:
 
@@ -192,12 +193,10 @@ def off(
         raise UsageError(str(error)) from None
     if guarantee is not None and guarantee not in GUARANTEES:
         raise UsageError(f"there is no guarantee {guarantee!r}; there are: {', '.join(GUARANTEES)}")
-    found = compute(
-        seed, rows=(mechanism,), runs=_runs(runs, RUNS), settings=_settings(seq_bits, checksum, None)
-    )
+    found = compute(seed, rows=(mechanism,), runs=_runs(runs, RUNS), settings=_settings(seq_bits, checksum, None))
     row = found.rows[0]
     predicted = MECHANISMS[mechanism].breaks if mechanism in MECHANISMS else {}
-    finding = _choose(row, guarantee, tuple(predicted))
+    finding = _choose(row, guarantee)
     if as_object:
         print(json.dumps(_row_object(row), indent=1))
         return 0
@@ -208,7 +207,7 @@ def off(
             print(row.cost.sentence())
         return 0 if row.cost is not None and not predicted else 1
     story = tell(finding)
-    print("\n".join(story.lines()))
+    _print_lines(story)
     if row.cost is not None:
         print(f"\n{row.cost.sentence()}")
     others = [name for name in row.findings if name != finding.guarantee]
@@ -223,11 +222,13 @@ def off(
     return 0
 
 
-def _choose(row: Row, guarantee: str | None, predicted: tuple[str, ...]) -> Finding | None:
+def _choose(row: Row, guarantee: str | None) -> Finding | None:
     """The finding to tell: the one asked for, or that which theory names, or the shortest."""
+    from rawproto.study.lab.mechanisms import MECHANISMS  # noqa: PLC0415
+
     if guarantee is not None:
         return row.findings.get(guarantee)
-    for name in predicted:
+    for name in MECHANISMS[row.off].breaks if row.off in MECHANISMS else ():
         if name in row.findings:
             return row.findings[name]
     return min(row.findings.values(), key=lambda finding: finding.events, default=None)
@@ -291,36 +292,49 @@ def _as_theory_says(found: Matrix, *, plain: bool) -> bool:
 
 def _print_matrix(found: Matrix) -> None:
     from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
 
     from rawproto.study.checker import GUARANTEES  # noqa: PLC0415
 
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-    console = Console(highlight=False)
-    table = Table(title="Switched off, and what then breaks, after how many events", pad_edge=False, padding=(0, 1))
-    table.add_column("off", no_wrap=True)
-    for name in SHORT:
-        table.add_column(name, justify="center", vertical="bottom", max_width=6, overflow="fold")
+    console = Console(highlight=False, soft_wrap=True)
+    console.print("What breaks without each mechanism, and after how many events; a dot where nothing broke.\n")
+    console.print(f"[bold]{'without':28}{' '.join(SHORT)}[/]")
     for row in found.rows:
-        cells = [
-            f"[red]{row.findings[name].events}[/red]" if name in row.findings else "[dim]·[/dim]" for name in GUARANTEES
-        ]
-        table.add_row(row.off, *cells)
-    console.print(table)
+        cells = (
+            f"[bold red]{row.findings[name].events:3}[/]" if name in row.findings else "[dim]  ·[/]"
+            for name in GUARANTEES
+        )
+        console.print(f"{row.off:28}{' '.join(cells)}")
+    console.print()
+    console.print(", ".join(f"{short} {name.replace('_', ' ')}" for short, name in zip(SHORT, GUARANTEES, strict=True)))
+    console.print()
     for row in found.rows:
-        for name, finding in list(row.findings.items())[:1]:
-            console.print(f"[bold]{row.off}[/bold]: {name.replace('_', ' ')} — {_schedule(finding)}")
-        if not row.findings and row.cost is not None:
-            console.print(f"[bold]{row.off}[/bold]: {row.cost.sentence()}")
+        console.print(f"[bold]{row.off}[/]: {_in_short(row)}")
     tried = sum(row.searched for row in found.rows)
     console.print(f"{tried:,} schedules from seed {found.seed}. `rawproto lab off NAME` tells the story of a row.")
 
 
-def _schedule(finding: Finding) -> str:
-    from rawproto.study.lab.story import event_words  # noqa: PLC0415
+def _in_short(row: Row) -> str:
+    """The row's story in a sentence."""
+    finding = _choose(row, None)
+    if finding is not None:
+        return f"{finding.guarantee.replace('_', ' ')} breaks. {_schedule(finding)}"
+    return f"nothing broke in {row.searched} schedules." if row.cost is None else row.cost.sentence()
 
-    return "; ".join(map(event_words, finding.scenario.events)) or "nothing needs to go wrong"
+
+def _print_lines(story: Story) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
+    console = Console(highlight=False, soft_wrap=True)
+    for line in story.lines():
+        console.print(line)
+
+
+def _schedule(finding: Finding) -> str:
+    from rawproto.study.lab.wording import event_text  # noqa: PLC0415
+
+    return " ".join(map(event_text, finding.scenario.events)) or "Nothing needs to go wrong."
 
 
 def _print_grades(row: Row, who: str) -> None:
@@ -332,7 +346,8 @@ def _print_grades(row: Row, who: str) -> None:
         finding = row.findings.get(name)
         print(f"{name.replace('_', ' '):16} {'pass' if finding is None else f'broken: {_schedule(finding)}'}")
     for finding in list(row.findings.values())[:1]:
-        print("\n" + "\n".join(tell(finding).lines()))
+        print()
+        _print_lines(tell(finding))
 
 
 def _as_object(found: Matrix) -> dict[str, Any]:
@@ -349,7 +364,7 @@ def _row_object(row: Row) -> dict[str, Any]:
                 "guarantee": name,
                 "events": [event.as_dict() for event in finding.scenario.events],
                 "seed": finding.seed,
-                "story": "\n".join(tell(finding).lines()),
+                "story": tell(finding).text(),
             }
         )
     cost = {} if row.cost is None else row.cost.as_dict()
@@ -366,11 +381,15 @@ def _write_page(found: Matrix, path: Path) -> None:
 
 
 def _grade(sender: str | None, receiver: str | None, seed: int, *, as_object: bool) -> int:
-    from rawproto.study.textbook.grade import grade, load_class  # noqa: PLC0415
+    from rawproto.study.textbook.grade import grade  # noqa: PLC0415
+    from rawproto.study.textbook.loading import load_class  # noqa: PLC0415
+    from rawproto.study.textbook.machine import Receiver, Sender  # noqa: PLC0415
 
     try:
         report = grade(
-            None if sender is None else load_class(sender), None if receiver is None else load_class(receiver), seed
+            None if sender is None else load_class(sender, Sender),
+            None if receiver is None else load_class(receiver, Receiver),
+            seed,
         )
     except ConfigError as error:
         raise UsageError(str(error)) from None

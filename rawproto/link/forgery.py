@@ -76,7 +76,7 @@ def forge(what: str, model: bytes, at: int, offset: int, seal: Seal, bits: int =
     `offset` is added to the sequence number that the forger takes for the next one.
     """
     forgery = FORGERIES[what]
-    _, words, flags, source, destination, numbers, seq, ack, _, _ = FIXED.unpack_from(model, at)
+    _, _, flags, source, destination, numbers, seq, _, _, _ = FIXED.unpack_from(model, at)
     following = seq + (numbers >> 48) + bool(flags & SYN) + bool(flags & FIN)
     number = offset if forgery.blind else following + NEAR + offset
     header = FIXED.pack(

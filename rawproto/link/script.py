@@ -76,7 +76,8 @@ class Event:
             value = getattr(self, name)
             if value and name not in used:
                 raise ConfigError(f"{self.kind} has no {name}; it takes: side, {', '.join(used)}")
-            if name != "what" and (not isinstance(value, int) or (value < 0 and (self.kind, name) != ("jump", "for_ns"))):
+            back = (self.kind, name) == ("jump", "for_ns")
+            if name != "what" and (not isinstance(value, int) or (value < 0 and not back)):
                 raise ConfigError(f"{self.kind}: {name} is {value!r}; give a whole number, 0 or more")
         if "packet" in used and not self.packet:
             raise ConfigError(f"{self.kind}: packet is 0; the first one is 1")
@@ -205,6 +206,11 @@ class ScriptedLink(LinkWrapper):
         due_ns = self._held[0].due_ns
         return due_ns if inner is None else min(due_ns, inner)
 
+    @property
+    def latest_ns(self) -> int:
+        """When the last of what is held back will have been let go; 0 if nothing is."""
+        return max((held.due_ns for held in self._held), default=0)
+
     def handle_timeout(self, now: int) -> None:
         """Let go what is due."""
         while self._held and self._held[0].due_ns <= now:
@@ -251,9 +257,8 @@ class ScriptedLink(LinkWrapper):
         for spell in self._spells:
             if since < spell.start_ns:
                 continue
-            if spell.kind == "outage" and since < spell.start_ns + spell.for_ns:
-                taken.append(spell)
-            elif spell.kind == "shrink_mtu" and len(data) > spell.at:
+            dark = spell.kind == "outage" and since < spell.start_ns + spell.for_ns
+            if dark or (spell.kind == "shrink_mtu" and len(data) > spell.at):
                 taken.append(spell)
         for event in taken:
             self._fire(event, now, fate)

@@ -13,7 +13,7 @@ from functools import partial
 from rawproto.errors import ProtocolError
 from rawproto.link.chance import derive_rng
 from rawproto.sim.network import Condition, Host, HostCondition, Task
-from rawproto.sim.scenario import ALL, Party, Scenario, Step, Talk, parse_step
+from rawproto.sim.scenario import ALL, Party, Scenario, Talk, parse_step
 from rawproto.sim.stream import ConnectionEndedError, Datagrams, Stream, accept, listen, open_datagrams, sleep
 from rawproto.transport.config import SECOND
 from rawproto.transport.connection import Connection
@@ -156,9 +156,7 @@ class Applications:
         account.waits_for = "connect"
         while True:
             try:
-                connection = host.stack.connect(
-                    self._peer, PORT + records, host.now, talk.client_port, records=records
-                )
+                connection = host.stack.connect(self._peer, PORT + records, host.now, talk.client_port, records=records)
                 break
             except ProtocolError:  # the port is in use: TIME-WAIT
                 yield from sleep(host, RETRY_NS)
@@ -233,12 +231,11 @@ class Applications:
         for step in map(parse_step, party.writes):
             if step.verb == "wait":
                 yield from sleep(host, step.for_ns)
-            while step.verb == "send" and remote is not None and step.size > 0:
-                piece = bytes(data[: min(step.piece, step.size)])
-                data = data[len(piece) :]
-                step = Step("send", step.size - len(piece), step.piece)
+            for at in range(0, step.size if step.verb == "send" and remote is not None else 0, step.piece or 1):
+                piece = bytes(data[at : min(at + step.piece, step.size)])
                 if box.send(piece, remote):
                     account.sent.append((host.simulation.now, piece))
+            data = data[step.size :]
         account.closed_ns = host.simulation.now
 
 
@@ -249,9 +246,7 @@ def _take_datagrams(box: Datagrams, account: Account) -> Task:
         account.read += len(message.data)
 
 
-def _guarded(
-    host: Host, steps: Generator[Condition, None, None], account: Account, done: Callable[[], None]
-) -> Task:
+def _guarded(host: Host, steps: Generator[Condition, None, None], account: Account, done: Callable[[], None]) -> Task:
     try:
         yield from steps
     except ConnectionEndedError as error:
@@ -304,6 +299,7 @@ def _send(stream: Stream, account: Account, data: memoryview, piece: int) -> Tas
             part = part[: stream.send(part)]
         account.sent.append((simulation.now, part))
         data = data[len(part) :]
+    account.waits_for = ""
 
 
 def _read(stream: Stream, account: Account, party: Party) -> Task:

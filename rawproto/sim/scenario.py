@@ -24,6 +24,8 @@ KINDS = ("stream", "records", "datagrams")
 WRITES = ("send", "wait", "await", "shutdown", "abort")
 READS = ("read", "wait")
 ALL = 1 << 62
+LEAST_MTU = 124
+"""An IPv4 header and the shortest datagram that a connection needs room for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,8 @@ def parse_step(text: str) -> Step:
     except ValueError:
         pass
     raise ConfigError(
-        f"{text!r} is no step; those are: send N, send N by PIECE, await N, await end, shutdown, abort, read N, read all, "
-        "wait N s (or ms, us, ns)"
+        f"{text!r} is no step; those are: send N, send N by PIECE, await N, await end, shutdown, abort, read N, "
+        "read all, wait N s (or ms, us, ns)"
     )
 
 
@@ -116,7 +118,9 @@ class Talk:
         if self.kind not in KINDS:
             raise ConfigError(f"kind is {self.kind!r}; it must be one of: {', '.join(KINDS)}")
         if not 0 <= self.client_port <= 0xFFFF or self.start_ns < 0:
-            raise ConfigError(f"client_port is {self.client_port}, start_ns {self.start_ns}: give 0 or more, a port to 65535")
+            raise ConfigError(
+                f"client_port is {self.client_port}, start_ns {self.start_ns}: give 0 or more, and a port to 65535"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,10 @@ class Road:
             raise ConfigError(f"topology is {self.topology!r}; it must be one of: {', '.join(TOPOLOGIES)}")
         if self.queue not in QUEUES:
             raise ConfigError(f"queue is {self.queue!r}; it must be one of {', '.join(QUEUES[1:])}, or left out")
+        for name, least in (("delay_ns", 0), ("mtu", LEAST_MTU), ("rate_bps", 1), ("queue_bytes", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigError(f"{name} of the road is {value}: give {least} or more")
         if self.queue and self.rate_bps is None:
             raise ConfigError("a queue without rate_bps never fills: give the bits a second that it is emptied with")
 

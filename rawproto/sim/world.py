@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
@@ -101,12 +102,10 @@ class World:
         """Run it until every talk is over and every event has had its chance, or the scenario's time is."""
         until = self.scenario.until_ns
         simulation = self.simulation
-        try:
+        with suppress(StalledError):  # who waits says so in its account
             simulation.run(until, lambda: self.applications.over)
-        except StalledError:
-            pass  # who waits says so in its account
         latest = max((event.end_ns for event in self.scenario.events), default=0)
-        latest = max(latest, simulation.now, *(held.due_ns for link in self.links.values() for held in link._held), 0)
+        latest = max(latest, simulation.now, *(link.latest_ns for link in self.links.values()))
         simulation.run_idle(min(until, latest + AFTERWARDS_NS))
         return self._told()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 
-__all__ = ["Alignment", "Run", "align"]
+__all__ = ["Alignment", "Run", "align", "cover"]
 
 WINDOW = 16
 """Bytes that must be equal for a place to be recognised: 2^-128 for random data to be so by chance."""
@@ -62,7 +62,7 @@ def align(sent: bytes, received: bytes) -> Alignment:
             furthest = max(furthest, end)
             repeated -= end - start
         repeated += run.length
-        _cover(seen, run.sent_at, run.sent_at + run.length)
+        cover(seen, run.sent_at, run.sent_at + run.length)
     arrived = sum(end - start for start, end in seen)
     foreign = len(received) - sum(run.length for run in runs)
     return Alignment(len(sent), len(received), foreign, len(sent) - arrived, repeated, moved)
@@ -166,7 +166,7 @@ def _uncovered(seen: list[tuple[int, int]], start: int, end: int) -> list[tuple[
     return parts
 
 
-def _cover(seen: list[tuple[int, int]], start: int, end: int) -> None:
+def cover(seen: list[tuple[int, int]], start: int, end: int) -> None:
     """Add [start, end) to `seen`."""
     apart = [(low, high) for low, high in seen if high < start or low > end]
     touching = [(low, high) for low, high in seen if low <= end and high >= start]

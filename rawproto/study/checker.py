@@ -136,8 +136,8 @@ class Checker:
         sender, receiver = way.sender, way.receiver
         sent, got = len(sender.all_sent()), len(receiver.all_got())
         if receiver.eof_ns >= 0 and (got < sent or sender.shutdown_ns < 0 or sender.shutdown_ns > receiver.eof_ns):
-            when = "" if sender.shutdown_ns >= 0 else ", which has not ended it"
-            text = f"the {receiver.side} was told the end of the stream after {got} of {sent} octets of the {sender.side}{when}"
+            when = "" if sender.shutdown_ns >= 0 else f", and the {sender.side} has not ended it"
+            text = f"the {receiver.side} was told the end of the stream after {got} of {sent} octets{when}"
             yield Violation("honest_end", receiver.eof_ns, text, self.view.last_arrival(receiver, receiver.eof_ns))
         if sender.flushed_ns >= 0 and got < sent and not self._may_lack(receiver):
             text = (
@@ -195,7 +195,7 @@ class Checker:
         for number, (time_ns, record) in enumerate(way.receiver.got):
             if number >= len(sent) or record != sent[number]:
                 wanted = f"{len(sent[number])} octets" if number < len(sent) else "none"
-                text = f"record {number} that the {way.receiver.side} read has {len(record)} octets; that sent, {wanted}"
+                text = f"record {number} that the {way.receiver.side} read has {len(record)} octets, that sent {wanted}"
                 yield Violation("boundaries", time_ns, text, self.view.last_data(way.receiver, time_ns))
                 return
 
@@ -225,7 +225,7 @@ class Checker:
             text = "the server read data before the client was connected"
             yield Violation("connection", time_ns, text, self.view.last_data(server, time_ns))
         accounts = [client] if server is None else [client, server]
-        forced = any(account.aborted_ns >= 0 or account.gone_ns >= 0 for account in accounts)
+        forced = any(account.aborted_ns >= 0 or account.gone_ns >= 0 or _left(account) for account in accounts)
         if forced or self._excused:
             return
         for account in accounts:
@@ -241,6 +241,11 @@ def _pairs(accounts: list[Account]) -> list[tuple[Account, Account | None]]:
     """Client and server of each talk."""
     servers = {account.talk: account for account in accounts if account.side == "server" and account.talk >= 0}
     return [(account, servers.get(account.talk)) for account in accounts if account.side == "client"]
+
+
+def _left(account: Account) -> bool:
+    """It closed before it knew of the peer's end: what still comes is refused with a reset (RFC 2525 §2.17)."""
+    return account.closed_ns >= 0 and account.eof_ns < 0
 
 
 def _excused(run: Run) -> bool:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from rawproto.study.alignment import cover
+
 __all__ = ["Damage", "find_damage"]
 
 WINDOW = 8
@@ -51,13 +53,13 @@ def find_damage(sent: bytes, got: bytes, earlier: Sequence[bytes] = ()) -> list[
     for number, run in enumerate(runs):
         if run.place >= 0:
             _note_place(found, seen, run, expected)
-            _cover(seen, run.place, run.place + run.length)
+            cover(seen, run.place, run.place + run.length)
             expected = run.place + run.length
             continue
         follows = runs[number + 1].place if number + 1 < len(runs) else -1
         found.append(_foreign(sent, got, run, expected, follows, earlier))
         if found[-1].guarantee == "integrity":
-            _cover(seen, expected, expected + run.length)
+            cover(seen, expected, expected + run.length)
             expected += run.length
     return found + _holes(got, seen)
 
@@ -182,12 +184,3 @@ def _common(one: bytes, at: int, other: bytes, there: int) -> int:
         else:
             high = middle - 1
     return low
-
-
-def _cover(seen: list[tuple[int, int]], start: int, end: int) -> None:
-    """Add [start, end) to the disjoint ranges of `seen`."""
-    apart = [(low, high) for low, high in seen if high < start or low > end]
-    touching = [(low, high) for low, high in seen if low <= end and high >= start]
-    low = min([start, *(low for low, _ in touching)])
-    high = max([end, *(high for _, high in touching)])
-    seen[:] = sorted([*apart, (low, high)])

@@ -15,6 +15,7 @@ from rawproto.link.forgery import rdt_offset
 from rawproto.link.script import Arrived, Sent
 from rawproto.sim.applications import Account
 from rawproto.sim.world import Run
+from rawproto.study.alignment import cover
 from rawproto.wire.frame import LinkType
 from rawproto.wire.rdt_format import ACK, DGM, FIN, FIXED, HEADER_LENGTH, RST, SYN, decode_options
 
@@ -74,8 +75,8 @@ class Flow:
     first: int = 0
     acked: int = -1
     """What has been acknowledged of it, as far as it knows."""
-    sacked: int = 0
-    """And of octets behind that, as it was told last."""
+    held: list[tuple[int, int]] = field(default_factory=list)
+    """And behind that: ranges that have arrived out of order."""
     edge: int = -1
     """Up to where the peer has let it send, as far as it knows."""
     tries: dict[int, list[int]] = field(default_factory=dict)
@@ -117,7 +118,8 @@ class LinkView:
         """The last datagram of `side`, or of either, that an event has struck; of the other if there is none."""
         struck = [sent for sent in self.run.log.sent if sent.fate]
         mine = [sent for sent in struck if sent.side == side]
-        return (mine or struck or [None])[-1]
+        found = mine or struck
+        return found[-1] if found else None
 
     def _sent_as(self, arrived: Arrived) -> Sent | None:
         """How what arrived was sent: the last one before with the same numbers."""
@@ -131,7 +133,8 @@ class LinkView:
             and (sent.frame == arrived.frame or read_header(sent.frame, sender == "client").number == number)
         ]
         same = [sent for sent in candidates if sent.frame == arrived.frame]
-        return (same or candidates or [None])[0]
+        found = same or candidates
+        return found[0] if found else None
 
     # -- flow control and restraint ------------------------------------------------------------------------------------
 
@@ -180,11 +183,11 @@ class LinkView:
         return "restraint", sent.time_ns, text, sent
 
     def _on_sent(self, flow: Flow, header: Header, sent: Sent) -> Iterator[Found]:
-        if header.flags & SYN or flow.nxt < 0:
-            if flow.nxt < 0 or header.flags & (SYN | ACK) == SYN:
-                flow.first = flow.nxt = header.seq
-                flow.acked = flow.edge = -1
-                flow.told = set()
+        if flow.nxt < 0 or header.flags & (SYN | ACK) == SYN:
+            flow.first = flow.nxt = header.seq
+            flow.acked = flow.edge = -1
+            flow.held = []
+            flow.told = set()
         seq = self._unwrap(header.seq, flow.nxt)
         end = seq + header.length + bool(header.flags & SYN) + bool(header.flags & FIN)
         octets = header.length > 0 or header.flags & (SYN | FIN)
@@ -203,8 +206,9 @@ class LinkView:
             text = f"the {sent.side} sent {end - flow.edge} octets more than the window that the other had told it of"
             yield "flow_control", sent.time_ns, text, sent
         acked = max(flow.acked, flow.first)
-        delivered = acked - flow.first + flow.sacked
-        in_flight = end - acked - flow.sacked
+        held = sum(high - low for low, high in flow.held)
+        delivered = acked - flow.first + held
+        in_flight = end - acked - held
         if in_flight > self._initial_window() + 2 * delivered and "in flight" not in flow.told:
             flow.told.add("in flight")
             text = (
@@ -235,9 +239,10 @@ class LinkView:
         ack = self._unwrap(header.ack, flow.nxt)
         if ack > flow.nxt or ack < flow.first:
             return
-        if ack >= flow.acked:
-            flow.acked = ack
-            flow.sacked = sum(end - start for start, end in header.sack)
+        for start, end in header.sack:
+            cover(flow.held, ack + start, ack + end)
+        flow.acked = max(flow.acked, ack)
+        flow.held = [(start, end) for start, end in flow.held if start > flow.acked]
         flow.edge = max(flow.edge, ack + header.wnd)
 
     def _unwrap(self, number: int, near: int) -> int:

@@ -45,5 +45,6 @@ def _comments(sent: Sent) -> tuple[str, ...]:
 
 
 def _linktype(data: bytes) -> LinkType:
-    """A run's links carry bare IP packets, or Ethernet frames: an address there never begins as an IP header does."""
-    return LinkType.RAW if rdt_offset(data, LinkType.RAW) >= 0 else LinkType.ETHERNET
+    """Bare IP packets, as a scenario's links carry them; or Ethernet frames, whose addresses don't begin as IP does."""
+    bare = rdt_offset(data, LinkType.RAW) >= 0 or rdt_offset(data, LinkType.ETHERNET) < 0
+    return LinkType.RAW if bare else LinkType.ETHERNET

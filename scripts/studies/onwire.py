@@ -1,4 +1,4 @@
-"""The command behind scripts/onwire: plays scenarios in the simulator and on a real veth, and prints both side by side."""
+"""The command behind scripts/onwire: plays scenarios in the simulator and on a real veth, and prints both."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from rawproto.sim.scenario import Scenario
 from rawproto.sim.scenario_toml import load_file
 from rawproto.study.lab.grounds import GROUNDS, draw_events
 from rawproto.study.onwire.figures import Comparison, compare
+from rawproto.study.onwire.realtime import brief, why_not
 from rawproto.study.onwire.run import lab_for
 from rawproto.study.onwire.stories import STORIES, clean_scenarios
-from rawproto.study.onwire.wire import brief, why_not
 
 WIDTH = 34
 
 
 class Row(NamedTuple):
     scenario: Scenario
-    wanted: str
-    """The guarantee that must be broken; "" if all must hold."""
+    wanted: str | None
+    """The guarantee that must be broken; "" if all must hold; None if it need only be the same on both."""
 
 
 def drawn(count: int) -> Iterator[Scenario]:
@@ -46,7 +46,7 @@ def drawn(count: int) -> Iterator[Scenario]:
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
     if options.files:
-        yield from (Row(brief(load_file(path)), "") for path in options.files)
+        yield from (Row(brief(load_file(path)), None) for path in options.files)
         return
     yield from (Row(scenario, "") for scenario in (*clean_scenarios(), *drawn(options.scenarios)))
     if options.mechanisms:
@@ -56,19 +56,23 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def as_wanted(row: Row, comparison: Comparison) -> bool:
-    """On both roads: the one guarantee broken, or none of them. What did not happen shows nothing, and is told."""
+    """In the simulator and on the wire. What did not happen shows nothing, and is told."""
+    if row.wanted is None:
+        return comparison.agree
     for verdict in comparison.verdicts:
         if row.wanted not in verdict.broken if row.wanted else verdict.violations:
             return False
     return True
 
 
+def named(scenario: Scenario) -> str:
+    return f"{scenario.name[: WIDTH - 2]:<{WIDTH}}"
+
+
 def shown(comparison: Comparison, held: bool) -> str:
     """The cells of one run."""
     ours, theirs = comparison.figures
-    cells = []
-    for side in ("client", "server"):
-        cells.append(f"{ours.sent[side]:>4}{theirs.sent[side]:>5}")
+    cells = [f"{ours.sent[side]:>4}{theirs.sent[side]:>5}" for side in ("client", "server")]
     cells.append(f"{sum(ours.repeated.values()):>5}{sum(theirs.repeated.values()):>4}")
     times = [f"{each.completion_ns / 1e6:.1f}" if each.completion_ns >= 0 else "never" for each in (ours, theirs)]
     cells.append(f"{times[0]:>9}{times[1]:>9}")
@@ -94,7 +98,7 @@ def play(options: argparse.Namespace) -> int:
         for row in rows(options):
             reason = why_not(row.scenario)
             if reason:
-                print(f"{row.scenario.name:<{WIDTH}}not played: {reason}")
+                print(f"{named(row.scenario)}not played: {reason}")
                 continue
             mtu = row.scenario.road.mtu
             lab = labs[mtu] if mtu in labs else labs.setdefault(mtu, lab_for(row.scenario))
@@ -102,7 +106,7 @@ def play(options: argparse.Namespace) -> int:
                 comparison = compare(row.scenario, seed, lab=lab, ipv6=options.ipv6)
                 held = as_wanted(row, comparison)
                 wrong += not held
-                print(f"{row.scenario.name:<{WIDTH}}{seed:>4}  {shown(comparison, held)}", flush=True)
+                print(f"{named(row.scenario)}{seed:>4}  {shown(comparison, held)}", flush=True)
                 if options.details or not held:
                     print("".join(f"    {line}\n" for line in comparison.lines()), end="", flush=True)
                     for name, verdict in zip(("simulated", "real"), comparison.verdicts, strict=True):
@@ -117,7 +121,7 @@ def play(options: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/onwire", description=__doc__)
-    parser.add_argument("files", nargs="*", type=Path, help="scenarios to play instead (TOML), with all waits cut short")
+    parser.add_argument("files", nargs="*", type=Path, help="scenarios to play instead (TOML), their waits cut short")
     parser.add_argument("--scenarios", type=int, default=0, help="so many schedules more, drawn as the lab draws them")
     parser.add_argument("--seeds", type=int, default=1, help="so many seeds for each scenario")
     parser.add_argument("--first", type=int, default=1, help="the first of them")

@@ -7,7 +7,7 @@ were read.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rawproto.link.script import HOST_KINDS, Event
 from rawproto.sim.applications import Account
@@ -130,7 +130,10 @@ def _read(run: Run, account: Account) -> Iterator[tuple[int, str]]:
     sent = peers[0].all_sent() if peers else b""
     told: list[tuple[int, Piece]] = []
     for time_ns, data in account.got:
-        for piece in _pieces(sent, data, told[-1][1].end if told else 0):
+        left = data
+        for found in _pieces(sent, data, told[-1][1].end if told else 0):
+            octets, left = left[: found.size], left[found.size :]
+            piece = found if found.sound else replace(found, source=_source(run, account, octets))
             if told and told[-1][1].followed_by(piece) and time_ns - told[-1][0] <= TOGETHER_NS:
                 told[-1] = (told[-1][0], Piece(told[-1][1].start, piece.end, told[-1][1].changed + piece.changed))
             else:
@@ -147,10 +150,24 @@ class Piece:
     start: int
     end: int
     changed: tuple[tuple[int, int], ...] = ()
+    source: str = ""
+    """Which connection they were written in, if it is another one."""
+
+    @property
+    def size(self) -> int:
+        """How many octets it has."""
+        return self.end - max(self.start, 0)
+
+    @property
+    def sound(self) -> bool:
+        """At least some octets are as they were written."""
+        return self.start >= 0 and self.changed != ((self.start, self.end),)
 
     @property
     def text(self) -> str:
         """ "0:200", with what is not as it was written."""
+        if self.source:
+            return f"{plural(self.size, 'octet')} that were written in {self.source}"
         if self.start < 0:
             return f"{plural(self.end, 'octet')} that nobody wrote"
         places = ", ".join(f"{low}:{high}" for low, high in self.changed[:3])
@@ -159,7 +176,14 @@ class Piece:
 
     def followed_by(self, other: Piece) -> bool:
         """The other one begins where this ends."""
-        return self.start >= 0 and self.end == other.start
+        return self.start >= 0 and self.end == other.start and not (self.source or other.source)
+
+
+def _source(run: Run, account: Account, octets: bytes) -> str:
+    """The other connection in which octets were written that don't belong here."""
+    writers = (other for other in run.accounts if other.side != account.side and other.talk != account.talk)
+    talk = next((other.talk for other in writers if octets in other.all_sent()), -1)
+    return f"({talk + 1})" if talk >= 0 and len(octets) >= min(WINDOW, account.read) else ""
 
 
 def _pieces(sent: bytes, data: bytes, expected: int) -> Iterator[Piece]:

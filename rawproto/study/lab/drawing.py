@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from re import sub
 from textwrap import wrap
 
 from rich.text import Text
@@ -18,7 +19,7 @@ from rawproto.sim.quantities import time_text
 from rawproto.study.lab.calls import Note
 from rawproto.study.lab.timeline import Flight, Fold, Landing, Row, Timeline
 
-__all__ = ["FATAL", "LEAST_WIDTH", "draw_timeline"]
+__all__ = ["FATAL", "LEAST_WIDTH", "broken", "draw_timeline"]
 
 FATAL = "FATAL"
 TIME = 10
@@ -101,7 +102,7 @@ class Drawing:
 
     def _verdict(self, time: str, note: Note) -> None:
         text = f"✗ {self._name.upper()} BROKEN: {note.text}" if self._name else f"✗ {note.text}"
-        for index, part in enumerate(wrap(text, self.width - TIME - 5)):
+        for index, part in enumerate(broken(text, self.width - TIME - 5)):
             line = Line("" if index else time, across=f"{'  ' if index else ''}{part}", styles={"across": "violation"})
             self.lines.append(line)
 
@@ -109,7 +110,7 @@ class Drawing:
         """Write at one side, on the last line if there is room; gives the first line that was written on."""
         column = "left" if side == "client" else "right"
         first = None
-        for index, part in enumerate(wrap(text, self.side - 1)):
+        for index, part in enumerate(broken(text, self.side - 1)):
             last = self.lines[-1] if self.lines else None
             if index or not (share and last and last.time == time and self._is_free(last, column)):
                 last = Line("" if index else time)
@@ -134,7 +135,7 @@ class Drawing:
             self.lines.append(last)
         last.lane = self._body(row, flight, to_server)
         last.styles["lane"] = kind = _kind(flight)
-        words = wrap(_aside(row, flight, to_server), self.side - 1)
+        words = broken(_aside(row, flight, to_server), self.side - 1)
         for index, part in enumerate(words):
             if index:
                 last = Line()
@@ -189,6 +190,12 @@ class Drawing:
         if line.right:
             drawn.append(f" {line.right}", style=STYLES.get(line.styles.get("right", ""), ""))
         return drawn
+
+
+def broken(text: str, width: int) -> list[str]:
+    """`text` in lines of at most `width`, but no time is parted from its unit."""
+    glued = sub(r"(?<=\d) (?=(ns|us|ms|s)\b)", "\N{NO-BREAK SPACE}", text)
+    return [part.replace("\N{NO-BREAK SPACE}", " ") for part in wrap(glued, width)]
 
 
 def _kind(flight: Flight) -> str:

@@ -22,6 +22,7 @@ SIDES = ("client", "server")
 DELAYS = (15 * MILLISECOND, 35 * MILLISECOND, 150 * MILLISECOND, SECOND, 5 * SECOND, 20 * SECOND)
 """How long a datagram may be kept: less than the maximum segment lifetime of 30 s (Config.msl)."""
 
+PLAIN = Road()
 WATCHFUL: Mapping[str, Any] = {
     "keep_alive": True,
     "keep_alive_idle": 20 * SECOND,
@@ -40,7 +41,7 @@ class Ground:
     kinds: tuple[str, ...]
     packets: int = 8
     settings: Mapping[str, Any] = field(default_factory=dict)
-    road: Road = Road()
+    road: Road = PLAIN
     forgeries: tuple[str, ...] = ()
 
     gaps: tuple[int, ...] = (0,)

@@ -58,7 +58,7 @@ _add(
 _add(
     "duplicate_suppression", _switch("duplicate_suppression"), "RFC 9293 §3.10.7.4, first",
     "Octets whose numbers the receiver has passed are dropped, and acknowledged once more.",
-    "A datagram that the network has doubled, or that was repeated because its acknowledgement was lost, is read twice.",
+    "A datagram that the network doubles, or that is repeated because its acknowledgement was lost, is read twice.",
     no_duplication=1,
 )  # fmt: skip
 _add(

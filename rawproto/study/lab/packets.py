@@ -165,6 +165,8 @@ class Said:
     """The numbers of the first octet of each of its streams."""
     end: int = 0
     """Behind the last octet that it has sent."""
+    called: bool = False
+    """The other side has opened a connection, and waits for an answer."""
     fins: dict[int, int] = field(default_factory=dict)
     """How long each of its streams was, by where it began."""
     ack: int = -1
@@ -183,7 +185,7 @@ class Speech:
         if header.flags & DGM:
             return f"datagram of {plural(header.length, 'octet')}"
         said, other = self._of(sent.side, header), self._of(OTHER[sent.side], header)
-        again = self._note_start(said, header)
+        again = self._note_start(said, other, header)
         start = self._relative(header.seq + bool(header.flags & SYN), said)
         parts = [name for name, flag in (("SYN", SYN), ("RST", RST)) if header.flags & flag]
         if header.flags & (SYN | ACK) == SYN | ACK:
@@ -241,15 +243,19 @@ class Speech:
     def _of(self, side: str, header: Header) -> Said:
         return self._said.setdefault((side, header.peer), Said())
 
-    def _note_start(self, said: Said, header: Header) -> bool:
-        """Note where a stream begins; True if it had begun there before."""
+    def _note_start(self, said: Said, other: Said, header: Header) -> bool:
+        """Note where a stream begins; True if that had been said before."""
         base = header.seq + bool(header.flags & SYN) & self._mask
         if header.flags & RST or (said.bases and not header.flags & SYN):
             return False
-        if base in said.bases:
+        opens = header.flags & (SYN | ACK) == SYN
+        # A connection that is opened after another one may begin with the same number.
+        if base in said.bases and not (said.end > 0 if opens else said.called):
             return True
-        said.bases.append(base)
+        said.called, other.called = False, opens
+        said.bases = [*(known for known in said.bases if known != base), base]
         said.end, said.ack, said.wnd = 0, -1, SMALL_WINDOW
+        said.fins.pop(base, None)
         return False
 
     def _relative(self, number: int, said: Said) -> int:

@@ -86,9 +86,9 @@ $style
 <a class="skip" href="#matrix">To the matrix</a>
 <header>
 <h1>What each mechanism is for</h1>
-<p>In each row one mechanism of the transport is switched off, and a search looks for something that the network may do
-and that makes one of twelve guarantees break. What it finds is shortened until nothing can be left out. Each cell with a
-number leads to such a story: the number says how many things must go wrong. $summary</p>
+<p>In each row one mechanism of the transport is switched off, and a search looks for something that the network may
+do and that makes one of twelve guarantees break. What it finds is shortened until nothing can be left out. Each cell
+with a number leads to such a story: the number says how many things must go wrong. $summary</p>
 </header>
 <main>
 <section id="matrix" aria-labelledby="matrix-title">
@@ -119,18 +119,20 @@ STYLE = """\
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 1.5rem; max-width: 75rem; color: var(--ink); background: var(--paper);
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
-h1 { font-size: 1.9rem; margin: .5rem 0; } h2 { margin: 2.5rem 0 .75rem; } h3 { margin: 0 0 .25rem; font-size: 1.25rem; }
+h1 { font-size: 1.9rem; margin: .5rem 0; } h2 { margin: 2.5rem 0 .75rem; }
+h3 { margin: 0 0 .25rem; font-size: 1.25rem; }
 header p, .story p, .story li, .meanings { max-width: 46rem; }
 a { color: inherit; } :focus-visible { outline: 3px solid #4c8dff; outline-offset: 2px; }
-.skip { position: absolute; left: -99rem; } .skip:focus { left: 1rem; top: .5rem; background: var(--paper); padding: .25rem; }
+.skip { position: absolute; left: -99rem; }
+.skip:focus { left: 1rem; top: .5rem; background: var(--paper); padding: .25rem; }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .875rem; line-height: 1.3; }
+table { border-collapse: collapse; font-size: .8rem; line-height: 1.3; }
 caption { text-align: left; color: var(--faint); padding-bottom: .5rem; }
-th, td { border: 1px solid var(--rule); padding: .35rem .5rem; text-align: center; font-variant-numeric: tabular-nums; }
-thead th { background: var(--shade); vertical-align: bottom; font-weight: 600; min-width: 4.4rem; }
+th, td { border: 1px solid var(--rule); padding: .3rem .35rem; text-align: center; font-variant-numeric: tabular-nums; }
+thead th { background: var(--shade); vertical-align: bottom; font-weight: 600; }
 tbody th { text-align: left; white-space: nowrap; background: var(--shade); position: sticky; left: 0; }
 td.holds { color: var(--good); } td.breaks { background: var(--badshade); padding: 0; }
-td.breaks a { display: block; padding: .35rem .5rem; color: var(--bad); font-weight: 700; }
+td.breaks a { display: block; padding: .3rem .35rem; color: var(--bad); font-weight: 700; }
 tr.whole th { font-style: italic; } td.text { text-align: left; } td.count { color: var(--faint); text-align: right; }
 .story { border-top: 1px solid var(--rule); padding: 1.5rem 0; } .story:target { border-top: 3px solid var(--bad); }
 .world, .clause, .back { color: var(--faint); margin: .25rem 0; } .schedule { margin: .5rem 0; font-weight: 600; }
@@ -140,9 +142,11 @@ details { margin: .4rem 0; } summary { cursor: pointer; }
 pre { overflow-x: auto; background: var(--shade); border: 1px solid var(--rule); padding: .75rem; margin: .4rem 0;
   font: .8rem/1.35 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
 dt { font-weight: 600; } dd { margin: 0 0 .4rem 1.2rem; }
+@page wide { size: landscape; margin: 1.2cm; }
 @media print { body { max-width: none; padding: 0; font-size: 9.5pt; } .skip, .back, .story details { display: none; }
-  figure, table { break-inside: avoid; } h3 { break-after: avoid; } figure svg { min-width: 0; }
-  tbody th { position: static; } }"""
+  #matrix, #costs { page: wide; } figure, tr { break-inside: avoid; } h3 { break-after: avoid; }
+  figure svg { min-width: 0; max-height: 22cm; }
+  table { font-size: 7pt; } th, td { padding: 2pt; } tbody th { position: static; } }"""
 
 
 def page(matrix: MatrixLike) -> str:
@@ -169,7 +173,7 @@ def _name(guarantee: str) -> str:
 
 def _matrix(matrix: MatrixLike) -> Iterator[str]:
     yield '<div class="wide" role="region" aria-labelledby="matrix-title" tabindex="0"><table>'
-    yield "<caption>Rows: what is switched off. Columns: what may break. ✓: no schedule was found that breaks it.</caption>"
+    yield "<caption>Rows: what is switched off. Columns: what may break. ✓: nothing was found that breaks it.</caption>"
     yield '<thead><tr><th scope="col">switched off</th>'
     yield from (f'<th scope="col" title="{escape(MEANINGS[name])}">{_name(name)}</th>' for name in GUARANTEES)
     yield '<th scope="col">schedules tried</th></tr></thead><tbody>'
@@ -198,7 +202,8 @@ def _costs(rows: Sequence[RowLike]) -> Iterator[str]:
     measured = [(row, row.cost) for row in rows if row.cost is not None]
     if not measured:
         return
-    yield '<section id="costs" aria-labelledby="costs-title"><h2 id="costs-title">What each mechanism costs or saves</h2>'
+    yield '<section id="costs" aria-labelledby="costs-title">'
+    yield '<h2 id="costs-title">What each mechanism costs or saves</h2>'
     yield '<div class="wide" role="region" aria-labelledby="costs-title" tabindex="0"><table>'
     yield "<caption>Each in a small world of its own, with the mechanism and without it.</caption>"
     yield '<thead><tr><th scope="col">mechanism</th><th scope="col">in what world</th>'

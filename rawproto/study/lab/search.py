@@ -28,6 +28,8 @@ PATIENCE = 6
 """So many times as long is looked for what theory predicts and was not found yet."""
 LOOKS = 3
 """Schedules that are shortened for each guarantee, to keep the shortest story of them."""
+EARLIER = 3
+"""How many datagrams earlier an event may strike when the applications say less."""
 SMALLEST_SENDS = (1, 8, 20, 100, 200, 1000)
 """Sizes that are tried in place of larger ones."""
 
@@ -138,10 +140,22 @@ def _simplify(scenario: Scenario, breaks: Callable[[Scenario], bool]) -> Scenari
     while again:
         again = False
         for simpler in _simpler(scenario):
-            if breaks(simpler):
-                scenario, again = simpler, True
+            if struck := next((aimed for aimed in _aimed(simpler) if breaks(aimed)), None):
+                scenario, again = struck, True
                 break
     return scenario
+
+
+def _aimed(scenario: Scenario) -> Iterator[Scenario]:
+    """The scenario, and again with its events a few datagrams earlier: there are fewer of them now."""
+    yield scenario
+    for earlier in range(1, EARLIER + 1):
+        events = tuple(
+            replace(event, packet=event.packet - earlier) if event.packet > earlier else event
+            for event in scenario.events
+        )
+        if events != scenario.events:
+            yield replace(scenario, events=events)
 
 
 def _simpler(scenario: Scenario) -> Iterator[Scenario]:
@@ -162,12 +176,17 @@ def _simpler_talks(talk: Talk) -> Iterator[Talk]:
         for at, step in enumerate(party.writes):
             less = (*party.writes[:at], *party.writes[at + 1 :])
             if step != "shutdown":
-                yield replace(talk, **{side: replace(party, writes=less or ("shutdown",))})
+                yield _with(talk, side, replace(party, writes=less or ("shutdown",)))
             words = step.split()
             if words[0] == "send":
                 for size in SMALLEST_SENDS:
                     if size < int(words[1]):
-                        smaller = f"send {size}"
-                        yield replace(talk, **{side: replace(party, writes=(*party.writes[:at], smaller, *party.writes[at + 1 :]))})
+                        smaller = (*party.writes[:at], f"send {size}", *party.writes[at + 1 :])
+                        yield _with(talk, side, replace(party, writes=smaller))
         if len(party.reads) > 1:
-            yield replace(talk, **{side: replace(party, reads=("read all",))})
+            yield _with(talk, side, replace(party, reads=("read all",)))
+
+
+def _with(talk: Talk, side: str, party: Party) -> Talk:
+    """The talk, with another application on one side."""
+    return replace(talk, client=party) if side == "client" else replace(talk, server=party)

@@ -12,11 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from itertools import pairwise
-from textwrap import wrap
 
 from rawproto.sim.quantities import time_text
 from rawproto.study.lab.calls import Note
-from rawproto.study.lab.drawing import FATAL
+from rawproto.study.lab.drawing import FATAL, broken
 from rawproto.study.lab.timeline import Flight, Landing, Row, Timeline
 
 __all__ = ["draw_svg"]
@@ -139,7 +138,7 @@ class Picture:
         kept: list[Label] = []
         for row in self._line.rows:
             for label in self._labels_of(row):
-                parts = wrap(label.text, LONGEST - 8)
+                parts = broken(label.text, LONGEST - 8)
                 last = next((other for other in reversed(kept) if other.at_client == label.at_client), None)
                 if last is not None and last.joins(label) and len(last.text) + len(label.text) + 2 < LONGEST - 7:
                     kept[kept.index(last)] = replace(last, text=f"{last.text}, {label.text}")
@@ -194,7 +193,7 @@ class Picture:
         yield f'<path d="{path}" fill="none" stroke="{label.colour}" stroke-opacity="0.45"/>'
         words = f'y="{y + 4:.1f}" text-anchor="{anchor}"'
         if first:
-            yield f'<text x="{far + way * 4}" {words} opacity="0.6">{time}</text>'
+            yield f'<text x="{far + way * 4}" {words} fill-opacity="0.6">{time}</text>'
         x = far + way * (4 + round((len(time) + 1) * LETTER))
         weight = ' font-weight="bold"' if label.bold else ""
         yield f'<text x="{x}" {words} fill="{label.colour}"{weight}>{escape(label.text)}</text>'
@@ -216,7 +215,7 @@ class Picture:
         for middle, left_out in self._scale.breaks:
             place = f'x="{(CLIENT + SERVER) // 2}" y="{self._top + middle + 4:.1f}" text-anchor="middle"'
             text = f"{time_text(_rounded(left_out))} later"
-            yield f'<text {place} font-style="italic" opacity="0.7">{text}</text>'
+            yield f'<text {place} font-style="italic" fill-opacity="0.7">{text}</text>'
 
     def _by_weight(self) -> list[Flight]:
         """What matters is drawn last, over the rest."""

@@ -65,7 +65,8 @@ class Applications:
         """Held to change what several threads look at; told when an application is done."""
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._listeners = [self._listen(kind) for kind in sorted({talk.kind for talk in scenario.talks} - {"datagrams"})]
+        kinds = {talk.kind for talk in scenario.talks} - {"datagrams"}
+        self._listeners = [self._listen(kind) for kind in sorted(kinds)]
 
     # -- for whoever runs them ---------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from rawproto.sim.world import Run, run_scenario
 from rawproto.study.checker import Verdict, check
 from rawproto.study.onlink import Header, read_header
 from rawproto.study.onwire.run import run_on_wire
-from rawproto.wire.rdt_format import ACK, DGM, FIN, SYN, Flags
+from rawproto.wire.rdt_format import DGM, FIN, SYN, Flags
 
 __all__ = ["Comparison", "Figures", "compare", "figures_of"]
 
@@ -94,8 +94,7 @@ def _noted(run: Run) -> Iterator[Noted]:
             continue
         header = read_header(sent.frame, sent.side == "client")
         flow = (sent.side, header.peer)
-        fresh = flow not in firsts or header.flags & (SYN | ACK) == SYN and firsts[flow] != header.seq
-        if fresh or (header.flags & SYN and firsts[flow] != header.seq):
+        if flow not in firsts or (header.flags & SYN and firsts[flow] != header.seq):
             firsts[flow], ends[flow] = header.seq, 0
         at = header.seq - firsts[flow] & mask
         size = header.length + bool(header.flags & SYN) + bool(header.flags & FIN)
@@ -128,11 +127,8 @@ class Comparison:
 
     def lines(self) -> Iterator[str]:
         """The differences, for people, one a line."""
-        for name, ours, theirs in (
-            ("guarantees broken", *(_names(verdict.broken) for verdict in self.verdicts)),
-            ("events that did not happen", *(str(len(verdict.idle)) for verdict in self.verdicts)),
-        ):
-            yield f"{name}: {ours}, both" if ours == theirs else f"{name}: {ours} simulated, {theirs} real"
+        yield _pair("guarantees broken", *(_names(verdict.broken) for verdict in self.verdicts))
+        yield _pair("events that did not happen", *(str(len(verdict.idle)) for verdict in self.verdicts))
         ours, theirs = self.figures
         yield _times("completion", ours.completion_ns, theirs.completion_ns)
         yield _times("one way", ours.trip_ns, theirs.trip_ns)
@@ -141,10 +137,8 @@ class Comparison:
             yield _counts(f"repeated by the {side}", ours.repeated[side], theirs.repeated[side])
         yield _counts("octets", ours.octets, theirs.octets)
         for text in sorted({*ours.struck, *theirs.struck}):
-            where = "both" if text in ours.struck and text in theirs.struck else (
-                "simulated only" if text in ours.struck else "real only"
-            )
-            yield f"{text}, {where}"
+            where = [name for name, each in (("simulated", ours), ("real", theirs)) if text in each.struck]
+            yield f"{text}, {'both' if len(where) == 2 else f'{where[0]} only'}"
 
 
 def compare(scenario: Scenario, seed: int = 0, *, lab: Lab | None = None, ipv6: bool = False) -> Comparison:
@@ -158,11 +152,13 @@ def _names(broken: frozenset[str]) -> str:
     return ", ".join(sorted(broken)) or "none"
 
 
+def _pair(name: str, ours: str, theirs: str) -> str:
+    return f"{name}: {ours}, both" if ours == theirs else f"{name}: {ours} simulated, {theirs} real"
+
+
 def _counts(name: str, ours: int, theirs: int) -> str:
-    if ours == theirs:
-        return f"{name}: {ours}, both"
-    share = f" ({(theirs - ours) / ours:+.0%})" if ours else ""
-    return f"{name}: {ours} simulated, {theirs} real{share}"
+    share = f" ({(theirs - ours) / ours:+.0%})" if ours and ours != theirs else ""
+    return _pair(name, str(ours), str(theirs)) + share
 
 
 def _times(name: str, ours: int, theirs: int) -> str:

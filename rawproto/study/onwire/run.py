@@ -10,7 +10,8 @@ from rawproto.link.netns import Lab
 from rawproto.sim.scenario import Scenario
 from rawproto.sim.world import Run
 from rawproto.study.onwire.applications import Applications
-from rawproto.study.onwire.wire import Wire, why_not
+from rawproto.study.onwire.realtime import why_not
+from rawproto.study.onwire.wire import Wire
 from rawproto.transport.config import MILLISECOND
 
 __all__ = ["lab_for", "run_on_wire"]
@@ -21,17 +22,24 @@ GLANCE_MS = 10
 
 
 def lab_for(scenario: Scenario) -> Lab:
-    """Two namespaces and the wire that `scenario` needs, for one run after the other. Raises PrivilegeError, LinkError."""
+    """Two namespaces and the wire that `scenario` needs, for any number of runs. Raises PrivilegeError, LinkError."""
     return Lab(mtu=scenario.road.mtu, offloads=False)
 
 
 def run_on_wire(
-    scenario: Scenario, seed: int = 0, *, lab: Lab | None = None, ipv6: bool = False, traced: bool = False
+    scenario: Scenario,
+    seed: int = 0,
+    *,
+    lab: Lab | None = None,
+    ipv6: bool = False,
+    traced: bool = False,
+    afterwards_ns: int = AFTERWARDS_NS,
 ) -> Run:
     """Play `scenario`, with the chance that `seed` gives, on the wire of `lab`, or on one of its own.
 
-    Times count from when both hosts were ready. It is the engine's time and the kernel's that are not repeated. Takes
-    as long as the scenario says. Raises ConfigError for what a wire can't do, PrivilegeError and LinkError.
+    Times count from when both hosts were ready. Takes as long as the scenario does, and `afterwards_ns` in which
+    nothing is sent; `rawproto.study.onwire.realtime.brief` makes that bearable. With `traced` the engine's records are
+    kept. Raises ConfigError for what a wire can't do, PrivilegeError and LinkError.
     """
     reason = why_not(scenario)
     if reason:
@@ -46,7 +54,7 @@ def run_on_wire(
             wire.clock.start()
             applications.start()
             applications.wait(scenario.until_ns)
-            _see_the_end(wire, scenario)
+            _see_the_end(wire, scenario, afterwards_ns)
         finally:
             applications.stop()
             end_ns = wire.clock()
@@ -57,7 +65,7 @@ def run_on_wire(
         return _told(wire, applications, end_ns)
 
 
-def _see_the_end(wire: Wire, scenario: Scenario) -> None:
+def _see_the_end(wire: Wire, scenario: Scenario, afterwards_ns: int) -> None:
     """Wait for the last event, for what is still on its way, and for what that brings about."""
     latest = max((event.end_ns for event in scenario.events), default=0)
     quiet_since = wire.clock()
@@ -65,7 +73,7 @@ def _see_the_end(wire: Wire, scenario: Scenario) -> None:
         select.poll().poll(GLANCE_MS)
         if wire.waiting or wire.clock() < latest:
             quiet_since = wire.clock()
-        elif wire.clock() - quiet_since >= AFTERWARDS_NS:
+        elif wire.clock() - quiet_since >= afterwards_ns:
             return
 
 

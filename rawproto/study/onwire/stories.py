@@ -14,7 +14,7 @@ from rawproto.link.script import Event
 from rawproto.sim.scenario import Party, Road, Scenario, Talk
 from rawproto.study.lab.grounds import GROUNDS, WATCHFUL
 from rawproto.study.lab.mechanisms import MECHANISMS, settings_on
-from rawproto.study.onwire.wire import brief
+from rawproto.study.onwire.realtime import brief
 from rawproto.transport.config import MILLISECOND
 
 __all__ = ["STORIES", "Story", "clean_scenarios"]
@@ -74,8 +74,7 @@ STORIES: tuple[Story, ...] = (
     _story("keep_alive", "connection", IDLE, _dark("server", 200, 8000)),
     _story("path_mtu_discovery", "complete", MANY, Event("shrink_mtu", "client", start_ns=LATE_NS, at=1300)),
 )
-"""Without events, or with the one or two that it takes. Where the number of a datagram hangs on a timer, a time is given
-instead."""
+"""With no event, or with the one that it takes. Where a timer decides which datagram it is, a time is given instead."""
 
 
 def clean_scenarios() -> tuple[Scenario, ...]:

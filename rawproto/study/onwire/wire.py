@@ -9,9 +9,8 @@ RFC 1027), as a router would that knows the way to everybody; what is then sent 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from rawproto.errors import ConfigError
 from rawproto.link.base import Link, LinkWrapper
@@ -22,19 +21,18 @@ from rawproto.link.impairment import Impairment
 from rawproto.link.neighbor import Neighbors
 from rawproto.link.netns import Lab
 from rawproto.link.packet import PacketLink
-from rawproto.link.script import HOST_KINDS, ScriptedLink, WireLog
-from rawproto.sim.scenario import Party, Road, Scenario, parse_step
+from rawproto.link.script import ScriptedLink, WireLog
+from rawproto.sim.scenario import Road, Scenario
 from rawproto.sim.world import CLIENT, SERVER
 from rawproto.sockets.driver import wall_clock
 from rawproto.sockets.host import Host
 from rawproto.transport.checksums import make_checksum
-from rawproto.transport.config import MILLISECOND, SECOND
 from rawproto.transport.trace import Trace
 from rawproto.wire.address import pack_ip, pack_mac
 from rawproto.wire.frame import Frame
 from rawproto.wire.rdt_format import datagram_crc
 
-__all__ = ["ADDRESSES", "BRIEF", "RealRoad", "Stopwatch", "Wire", "brief", "why_not"]
+__all__ = ["ADDRESSES", "RealRoad", "Stopwatch", "Wire"]
 
 ADDRESSES: Mapping[bool, Mapping[str, str]] = {
     False: {"client": CLIENT, "server": SERVER},
@@ -44,63 +42,6 @@ ADDRESSES: Mapping[bool, Mapping[str, str]] = {
 MACS = {"client": "02:00:00:00:01:01", "server": "02:00:00:00:01:02"}
 ARP_TYPE, ICMPV6, SOLICITATION = b"\x08\x06", b"\x3a", b"\x87"
 RING_BYTES = 1 << 20
-
-BRIEF: Mapping[str, int] = {
-    "user_timeout": 4 * SECOND,
-    "connect_timeout": 4 * SECOND,
-    "msl": SECOND,
-    "keep_alive_idle": 1500 * MILLISECOND,
-    "keep_alive_interval": 300 * MILLISECOND,
-    "keep_alive_count": 4,
-}
-"""Settings for a run in real time: the most that they may be."""
-BRIEF_KEPT_NS = 900 * MILLISECOND
-"""The longest that a datagram is kept then: less than the MSL, as ever."""
-BRIEF_OUTAGE_NS = 1900 * MILLISECOND
-"""The longest outage: less than half of the user timeout, which a transport must get over."""
-BRIEF_WAIT = "wait 1 s"
-"""The longest that an application waits of its own accord."""
-BRIEF_UNTIL_NS = 8 * SECOND
-
-
-def brief(scenario: Scenario) -> Scenario:
-    """`scenario` with timeouts and delays that somebody can wait for in real time. Run it so in the simulator too."""
-    config = scenario.config()
-    settings: dict[str, Any] = {name: min(getattr(config, name), most) for name, most in BRIEF.items()}
-    events = []
-    for event in scenario.events:
-        most = BRIEF_OUTAGE_NS if event.kind == "outage" else BRIEF_KEPT_NS
-        events.append(replace(event, for_ns=min(event.for_ns, most)))
-    until_ns = min(scenario.until_ns, BRIEF_UNTIL_NS)
-    return replace(
-        scenario,
-        talks=tuple(
-            replace(talk, client=_hasty(talk.client), server=_hasty(talk.server)) for talk in scenario.talks
-        ),
-        events=tuple(dict.fromkeys(events)),
-        settings={**scenario.settings, **settings},
-        until_ns=until_ns,
-    )
-
-
-def _hasty(party: Party) -> Party:
-    """The same party, which waits no longer than `BRIEF_WAIT`."""
-
-    def less(text: str) -> str:
-        return BRIEF_WAIT if parse_step(text).for_ns > parse_step(BRIEF_WAIT).for_ns else text
-
-    return Party(tuple(map(less, party.writes)), tuple(map(less, party.reads)))
-
-
-def why_not(scenario: Scenario) -> str:
-    """Why `scenario` can't be played on a real wire; "" if it can."""
-    road = scenario.road
-    if road.topology not in ("direct", "dumbbell"):
-        return f"there is one wire, and no topology {road.topology!r}"
-    if road.queue == "codel":
-        return "the queue of the road is drop-tail, not CoDel"
-    kinds = sorted({event.kind for event in scenario.events if event.kind in HOST_KINDS})
-    return f"nothing befalls the hosts: no {', '.join(kinds)}" if kinds else ""
 
 
 class Stopwatch:
@@ -193,12 +134,12 @@ class End:
 
 
 class Wire:
-    """Both hosts of a scenario on the wire of `lab`. A `with` statement closes them. Raises ConfigError, LinkError."""
+    """Both hosts of a scenario, one that `why_not` has nothing against, on the wire of `lab`.
+
+    A `with` statement closes them. Raises ConfigError for a wire of another MTU, PrivilegeError and LinkError.
+    """
 
     def __init__(self, lab: Lab, scenario: Scenario, seed: int, *, ipv6: bool = False, traced: bool = False) -> None:
-        reason = why_not(scenario)
-        if reason:
-            raise ConfigError(f"{scenario.name} can't be played on a real wire: {reason}")
         self.scenario, self.seed = scenario, seed
         self.clock = Stopwatch()
         self.log = WireLog()
@@ -217,7 +158,8 @@ class Wire:
         scenario, seed, config = self.scenario, self.seed, self.scenario.config()
         try:
             if link.mtu != scenario.road.mtu:
-                raise ConfigError(f"the MTU of {link.interface} is {link.mtu}; {scenario.name} needs {scenario.road.mtu}")
+                needed = f"{scenario.name} needs {scenario.road.mtu}"
+                raise ConfigError(f"the MTU of {link.interface} is {link.mtu}; {needed}")
             checksum = make_checksum(config.checksum)
             other = "server" if side == "client" else "client"
             road = RealRoad(link, scenario.road, seed, f"{side}->{other}", self.addresses[side], MACS[side])

@@ -115,6 +115,8 @@ class End:
         """Its program has ended."""
         self._strict = strict
         """The checksum that datagrams must have; "" if they may be anything."""
+        self._fresh = True
+        """The application has handed over something."""
         self._calls = self._at_once = 0
         self._last_ns = -1
         self._due_ns: int | None = None
@@ -140,6 +142,9 @@ class End:
             self._due_ns = self._machines_due()
         if timeout := self._due_ns is not None and self._due_ns <= now:
             self.machine.call("handle_timeout", now)
+        if not (frames or timeout or self._fresh):
+            return False
+        self._fresh = False
         packets = self._transmitted(now)
         self._due_ns = self._machines_due()
         self._count(now, len(packets) + timeout)
@@ -188,6 +193,7 @@ class Bench:
     def __init__(self, trial: Trial) -> None:
         self.trial = trial
         self.now = 0
+        self._outages_end_ns = max((event.end_ns for event in trial.events), default=0)
         parties = Party((f"send {trial.octets}", "shutdown")), Party((), ("read all",))
         scenario = Scenario("textbook", (Talk(*parties),), trial.events, road=Road(delay_ns=DELAY_NS))
         self.sends = Account("client", 0, began_ns=0, open_ns=0, waits_for="send")
@@ -234,8 +240,7 @@ class Bench:
         latest = max([self.sends.flushed_ns, self.reads.eof_ns, *(time_ns for time_ns, _ in self.reads.got[-1:]), 0])
         if self.sends.flushed_ns >= 0 and self.reads.eof_ns >= 0:
             return latest + AFTERWARDS_NS
-        latest = max([latest, *(event.end_ns for event in self.trial.events)])
-        return min(UNTIL_NS, latest + PATIENCE * self.trial.settings.timeout_ns)
+        return min(UNTIL_NS, max(latest, self._outages_end_ns) + PATIENCE * self.trial.settings.timeout_ns)
 
     def _look_at_receiver(self, receiver: Guarded) -> None:
         """What does its application see now?"""

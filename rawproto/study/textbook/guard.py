@@ -46,8 +46,10 @@ class Guarded:
     def says(self, name: str) -> bool:
         """Whether the attribute or property `name` is true. Raises MachineError, also for what is neither."""
         said = self._run(name, "", lambda: getattr(self.machine, name))
+        if callable(said):
+            raise self.fault(f"has a method {name}(): write @property above it")
         if not isinstance(said, bool):
-            raise self.fault(f"has {said!r} as {name}: make it a @property that is True or False")
+            raise self.fault(f"has {said!r} as {name}: give True or False")
         return said
 
     def fault(self, text: str) -> MachineError:

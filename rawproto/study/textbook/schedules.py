@@ -21,8 +21,15 @@ from rawproto.study.textbook.machine import MS, Machine, Settings
 __all__ = ["Ground", "grounds", "schedules"]
 
 SIDES = ("client", "server")
-PACKETS = 20
-"""Those of each side that single events strike."""
+PACKETS = sorted(range(1, 21), key=lambda packet: min(packet - 1, abs(packet - 17)))
+"""Those of each side that single events strike: near the beginning and the end first, which is where things go wrong.
+Of 16 chunks and the end the last packet is 17, if nothing is lost."""
+CLOSELY = 8
+"""So many of them are struck in all ways."""
+FIRST = 4
+"""So many are struck before outages are tried."""
+NEAR = 2
+"""Events that have to do with each other strike packets that are no further apart from the one in their middle."""
 DENSE = 60
 """Those that a bad wire strikes."""
 LATE = (15 * MS, 35 * MS, 80 * MS, 200 * MS)
@@ -98,7 +105,9 @@ def schedules(ground: Ground, seed: int) -> Iterator[tuple[Event, ...]]:
         yield (event,)
     while True:
         for _ in range(3):
-            yield tuple(_draw(ground, rng, rng.randint(1, PACKETS)) for _ in range(rng.randint(2, 4)))
+            middle = rng.choice(PACKETS)
+            near = range(max(1, middle - NEAR), middle + NEAR + 1)
+            yield tuple(_draw(ground, rng, rng.choice(near)) for _ in range(rng.randint(2, 4)))
         rate = rng.choice((0.05, 0.15, 0.3))
         yield tuple(
             _draw(ground, rng, packet, side) for packet in range(1, DENSE + 1) for side in SIDES if rng.random() < rate
@@ -106,18 +115,20 @@ def schedules(ground: Ground, seed: int) -> Iterator[tuple[Event, ...]]:
 
 
 def _singles(ground: Ground, rng: Random) -> Iterator[Event]:
-    for packet in range(1, PACKETS + 1):
+    for index, packet in enumerate(PACKETS):
         for side in SIDES:
             yield Event("drop", side, packet)
             yield Event("duplicate", side, packet)
             yield Event("flip", side, packet, at=rng.randrange(BITS))
             if ground.reorders:
-                yield from (Event("delay", side, packet, for_ns=late) for late in LATE)
+                lates = LATE if index < CLOSELY else (rng.choice(LATE),)
+                yield from (Event("delay", side, packet, for_ns=late) for late in lates)
+            if ground.reorders and index < CLOSELY:
                 yield Event("duplicate", side, packet, for_ns=rng.choice(LATE))
                 yield Event("truncate", side, packet, at=rng.randrange(BITS // 8))
-    for start_ns, length_ns in OUTAGES:
-        for side in SIDES:
-            yield Event("outage", side, start_ns=start_ns, for_ns=length_ns)
+        if index == FIRST:
+            for start_ns, length_ns in OUTAGES:
+                yield from (Event("outage", side, start_ns=start_ns, for_ns=length_ns) for side in SIDES)
 
 
 def _draw(ground: Ground, rng: Random, packet: int, side: str = "") -> Event:
