@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from rawproto.cli import UsageError
+from rawproto.cli import FailedError, UsageError
 from rawproto.cli.units import parse_seed
 from rawproto.errors import ConfigError
 
@@ -234,6 +234,135 @@ def _choose(row: Row, guarantee: str | None) -> Finding | None:
     return min(row.findings.values(), key=lambda finding: finding.events, default=None)
 
 
+@lab.command
+def ladder(
+    *,
+    seed: Seed = 1,
+    step: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    as_object: Json = False,
+) -> int:
+    """From nothing to TCP in eleven steps: each mends what broke in the one before, and shows what still breaks.
+
+    It begins with bare datagrams and ends with everything on. In each step a search finds the shortest schedule that
+    breaks what the next step is for, and draws it. At the end stands what no protocol mends: the two generals.
+
+    Exit status: 0 if with everything on nothing breaks, and nothing breaks again that was mended once; 1 if not; 2 for
+    a wrong call.
+
+    Examples:
+
+    ```
+    rawproto lab ladder
+    rawproto lab ladder --step
+    rawproto lab ladder --json | jq '.steps[] | {title, broken: [.breaks[].guarantee]}'
+    ```
+
+    Parameters
+    ----------
+    seed
+        Where all chance comes from: the same seed gives the same lesson.
+    step
+        Wait for a key before each step; q ends the lesson.
+    as_object
+        Print one JSON object and nothing else.
+    """
+    from rawproto.cli._lesson import key_waiter, show_lesson  # noqa: PLC0415 - not needed for --help
+    from rawproto.study.lab.generals import cut_everywhere  # noqa: PLC0415
+    from rawproto.study.lab.lesson import teach  # noqa: PLC0415
+
+    if step and as_object:
+        raise UsageError("--step and --json do not go together: leave one of them out")
+    wait = key_waiter() if step else None
+    try:
+        lesson = teach(seed)
+    except ConfigError as error:
+        raise FailedError(str(error)) from None
+    generals = cut_everywhere(seed)
+    if as_object:
+        print(json.dumps({**lesson.as_dict(), "generals": generals.as_dict()}, indent=1))
+    else:
+        show_lesson(lesson, generals, wait)
+    relapses = any(stair.relapses for stair in lesson.stairs)
+    return 0 if lesson.steps[-1].clean and not relapses else 1
+
+
+@lab.command
+def window(*, seq_bits: Annotated[int, Parameter(metavar="4..8")] = 4, seed: Seed = 1, as_object: Json = False) -> int:
+    """The sliding window's own law: which windows are safe with sequence numbers of so many bits, found by search.
+
+    A stream of single octets goes over a path that only loses, with larger and larger windows, under one schedule of
+    losses after the other. The first window that breaks should be one more than half of the numbers there are.
+
+    Exit status: 0 if that is so, 1 if not, 2 for a wrong call.
+
+    Examples:
+
+    ```
+    rawproto lab window
+    rawproto lab window --seq-bits 8
+    rawproto lab window --json | jq '{seq_bits, largest_clean, first_broken}'
+    ```
+
+    Parameters
+    ----------
+    seq_bits
+        Width of sequence numbers: with 4, each window is tried.
+    seed
+        Where all chance comes from.
+    as_object
+        Print one JSON object and nothing else.
+    """
+    from rawproto.cli._lesson import show_window  # noqa: PLC0415
+    from rawproto.study.lab.window import FEWEST_BITS, MOST_BITS, find_law  # noqa: PLC0415
+
+    if not FEWEST_BITS <= seq_bits <= MOST_BITS:
+        raise UsageError(f"--seq-bits is {seq_bits}; for this it must be from {FEWEST_BITS} to {MOST_BITS}")
+    try:
+        law = find_law(seq_bits, seed)
+    except ConfigError as error:
+        raise FailedError(str(error)) from None
+    if as_object:
+        print(json.dumps(law.as_dict(), indent=1))
+    else:
+        show_window(law)
+    return 0 if law.first_broken.window == (1 << seq_bits - 1) + 1 else 1
+
+
+@lab.command
+def generals(*, seed: Seed = 1, as_object: Json = False) -> int:
+    """The two generals: what no protocol mends, shown on one that has everything.
+
+    Once for each datagram of a short conversation the road is cut for good behind it. There is always a cut after which
+    one end has success in hand and the other was told a failure; there is none after which somebody was told a success
+    that was none.
+
+    Exit status: 0 if that is so, 1 if not, 2 for a wrong call.
+
+    Examples:
+
+    ```
+    rawproto lab generals
+    rawproto lab generals --json | jq '.cuts[] | select(.agree | not)'
+    ```
+
+    Parameters
+    ----------
+    seed
+        Where all chance comes from.
+    as_object
+        Print one JSON object and nothing else.
+    """
+    from rawproto.cli._lesson import show_generals  # noqa: PLC0415
+    from rawproto.study.lab.generals import cut_everywhere  # noqa: PLC0415
+
+    found = cut_everywhere(seed)
+    if as_object:
+        print(json.dumps(found.as_dict(), indent=1))
+    else:
+        show_generals(found)
+    return 0 if found.split and not found.false_successes else 1
+
+
 # -- options -----------------------------------------------------------------------------------------------------------
 
 
@@ -385,6 +514,7 @@ def _grade(sender: str | None, receiver: str | None, seed: int, *, as_object: bo
     from rawproto.study.textbook.loading import load_class  # noqa: PLC0415
     from rawproto.study.textbook.machine import Receiver, Sender  # noqa: PLC0415
 
+    sys.path.insert(0, "")  # as for python -m: a module in this directory
     try:
         report = grade(
             None if sender is None else load_class(sender, Sender),

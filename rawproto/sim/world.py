@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
@@ -100,13 +99,18 @@ class World:
 
     def play(self) -> Run:
         """Run it until every talk is over and every event has had its chance, or the scenario's time is."""
-        until = self.scenario.until_ns
-        simulation = self.simulation
-        with suppress(StalledError):  # who waits says so in its account
-            simulation.run(until, lambda: self.applications.over)
-        latest = max((event.end_ns for event in self.scenario.events), default=0)
-        latest = max(latest, simulation.now, *(link.latest_ns for link in self.links.values()))
-        simulation.run_idle(min(until, latest + AFTERWARDS_NS))
+        until, simulation = self.scenario.until_ns, self.simulation
+        waiting = True
+        while waiting:
+            try:
+                simulation.run(until, lambda: self.applications.over)
+            except StalledError:
+                waiting = False  # who waits says so in its account
+            latest = max((event.end_ns for event in self.scenario.events), default=0)
+            latest = max(latest, simulation.now, *(link.latest_ns for link in self.links.values()))
+            simulation.run_idle(min(until, latest + AFTERWARDS_NS))
+            # What was still on its way may have opened a connection, for a client that has forgotten it.
+            waiting = waiting and simulation.now < until and not self.applications.over
         return self._told()
 
     def _told(self) -> Run:

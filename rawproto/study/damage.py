@@ -113,7 +113,7 @@ def _note_place(found: list[Damage], seen: list[tuple[int, int]], run: _Run, exp
     furthest = max((high for _, high in seen), default=0)
     if repeated:
         found.append(Damage("no_duplication", at, repeated, f"octets {place}:{place + repeated} came once more"))
-    if repeated == length or place == expected == furthest:
+    if repeated in (length, furthest - place):
         return
     if place < furthest:
         text = f"octets {place}:{place + length} came after octets that were sent later"

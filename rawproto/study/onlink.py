@@ -246,10 +246,10 @@ class LinkView:
         flow.edge = max(flow.edge, ack + header.wnd)
 
     def _unwrap(self, number: int, near: int) -> int:
-        """The number nearest to `near` that is the same in as many bits as there are."""
+        """The number nearest to `near` that is the same in as many bits as there are; at half the space, the lower one."""
         space = self._mask + 1
         distance = (number - near) & self._mask
-        return near + distance - (space if distance > space // 2 else 0)
+        return near + distance - (space if distance >= space // 2 else 0)
 
 
 def _rdt_size(frame: bytes) -> int:

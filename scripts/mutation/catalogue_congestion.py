@@ -8,6 +8,14 @@ __all__ = ["MUTANTS"]
 
 MUTANTS = (
     fault(
+        "threshold-of-old-segments",
+        "congestion_control",
+        "congestion/base",
+        "self.ssthresh = max(self.ssthresh, 2 * mss)",
+        "pass",
+        "congestion",
+    ),
+    fault(
         "window-of-congestion-is-not-heeded",
         "congestion_control",
         "sender",

@@ -100,7 +100,23 @@ MUTANTS = (
     ),
     # -- cookies -----------------------------------------------------------------------------------------------------
     fault("cookie-is-good-for-any-address", "cookies", "cookie", " + peer.encode()", "", "cookie"),
-    fault("cookie-expires-late", "cookies", "cookie", "<= self._lifetime_ns", "<= 2 * self._lifetime_ns", "cookie"),
+    fault(
+        "cookie-expires-late",
+        "cookies",
+        "cookie",
+        "<= self._lifetime_ns:\n            return",
+        "<= 2 * self._lifetime_ns:\n            return",
+        "cookie",
+    ),
+    fault(
+        "cookie-makes-two-connections",
+        "cookies",
+        "endpoint",
+        "            self._jar.spend(segment.cookie, now)\n",
+        "",
+        "clauses_cookie",
+    ),
+    fault("forgotten-cookies-are-taken", "cookies", "cookie", "if tick < self._oldest or ", "if ", "cookie"),
     fault("cookie-from-the-future", "cookies", "cookie", "if not 0 <= now - (", "if not now - (", "cookie"),
     fault(
         "cookie-may-be-forged",

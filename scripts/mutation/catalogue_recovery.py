@@ -355,6 +355,14 @@ MUTANTS = (
         "(self._delivered * self._ssthresh // self._recover_fs)",
         "prr",
     ),
+    fault(
+        "little-in-flight-multiplies",
+        "proportional_rate_reduction",
+        "prr",
+        "max(recover_fs, ssthresh, 1)",
+        "max(recover_fs, 1)",
+        "prr",
+    ),
     fault("danger-lets-more-leave", "proportional_rate_reduction", "prr", "if safe:", "if not safe:", "prr"),
     fault(
         "what-left-is-not-counted", "proportional_rate_reduction", "prr", "self._out += octets", "self._out += 0", "prr"

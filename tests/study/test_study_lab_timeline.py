@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -93,6 +94,20 @@ def test_a_flipped_bit_is_told_with_its_place_in_the_stream() -> None:
     # Bit 700 is in octet 87 of the datagram, the 7th behind 80 octets of header and options.
     assert struck.struck == ("bit 700 flipped, in octet 7",)
     assert len(struck.arrivals) == 1
+
+
+def test_a_datagram_is_known_even_if_its_packet_number_was_damaged() -> None:
+    # Octets 10 to 15 of the header are the packet number.
+    run = run_scenario(Scenario("a world", AT_ONCE, (Event("flip", "client", 3, at=15 * 8),)), 1)
+    assert len(datagram(run, "client", 3).arrivals) == 1
+
+
+def test_of_two_that_are_alike_the_one_that_was_dropped_has_not_arrived() -> None:
+    events = (Event("forge", "server", 1, what="near-reset", at=1), Event("drop", "client", 4))
+    run = run_scenario(Scenario("a world", ONE_AT_A_TIME, events, {"challenge_ack": False}), 1)
+    dropped, other = (datagram(run, "client", number) for number in (4, 5))
+    assert dropped.sent.frame == other.sent.frame
+    assert (len(dropped.arrivals), len(other.arrivals)) == (0, 1)
 
 
 def test_words_are_short_and_count_from_the_start_of_each_stream() -> None:
@@ -197,7 +212,7 @@ def test_a_long_run_fits_on_a_screen_with_all_that_matters(case: Case) -> None:
 def test_nothing_that_an_event_struck_by_number_is_folded() -> None:
     events = tuple(Event("drop", "client", number) for number in (3, 9, 15, 21, 27))
     run = run_scenario(Scenario("a world", (Talk(Party(("send 60000",)), Party()),), events), 1)
-    line = timeline(run, check(run), "order", most=20)
+    line = timeline(run, check(run), "order", most=5)
     struck = {row.datagram.sent.number for row in line.rows if isinstance(row, Flight) and row.struck}
     assert struck == {3, 9, 15, 21, 27}
 
@@ -211,8 +226,7 @@ def test_a_drawing_keeps_to_its_width(case: Case) -> None:
 
 def test_a_lost_datagram_ends_in_mid_air() -> None:
     line = next(text for text in draw_timeline(told(LOST)).plain.split("\n") if "#3 data 0:1400" in text)
-    assert "✗" in line
-    assert "▶" not in line
+    assert re.search(r"─✗ {4,}│", line)
 
 
 def test_a_drawing_says_when_each_row_was() -> None:

@@ -123,6 +123,20 @@ def test_a_cookie_that_is_not_good_is_answered_with_a_reset(reason: str) -> None
     assert pair.server.endpoint.discarded == {reason: 1}
 
 
+@pytest.mark.rdt("5.10-13")
+def test_a_cookie_makes_one_connection_and_is_answered_with_a_reset_when_that_is_over() -> None:
+    pair = Pair()
+    pair.listen()
+    _, ack = baked(pair)
+    server, _ = made(pair, ack)
+    server.abort(pair.now)
+    pair.take("server")
+    assert not pair.server.endpoint.connections
+    (reset,) = pair.answers("server", ack)
+    assert (reset.flags, reset.seq) == (RST, ack.ack)
+    assert pair.server.endpoint.discarded == {"cookie used": 1}
+
+
 @pytest.mark.rdt("5.10-8")
 def test_a_good_cookie_for_which_there_is_no_room_is_not_answered() -> None:
     pair = Pair()

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rawproto.transport import cookie as cookie_module
 from rawproto.transport.config import MILLISECOND, SECOND
 from rawproto.transport.cookie import COOKIE_LENGTH, Baked, CookieJar, allowed
 
@@ -123,6 +124,37 @@ def test_what_is_left_of_its_last_tick_is_lost_and_no_more(now: int) -> None:
     cookie = jar().bake(now, *NAME, SYN)
     assert jar().open(cookie, now + LIFETIME + 1, *NAME) == "cookie expired"
     assert jar().open(cookie, now + LIFETIME - TICK + 1, *NAME) == SYN
+
+
+@pytest.mark.rdt("5.10-13")
+def test_a_used_one_is_good_no_more_and_others_are() -> None:
+    mine = jar()
+    other = mine.bake(NOW + TICK, *NAME, SYN)
+    mine.spend(COOKIE, NOW)
+    assert mine.open(COOKIE, NOW + LIFETIME - TICK, *NAME) == "cookie used"
+    assert mine.open(other, NOW + TICK, *NAME) == SYN
+
+
+@pytest.mark.rdt("5.10-13")
+def test_used_ones_are_forgotten_when_they_have_expired() -> None:
+    mine = jar()
+    for number in range(10):
+        now = NOW + number * LIFETIME
+        mine.spend(mine.bake(now, *NAME, SYN), now + SECOND)
+    assert len(mine._spent) <= 2
+
+
+@pytest.mark.rdt("5.10-13")
+def test_of_too_many_used_ones_the_oldest_are_forgotten_and_nothing_as_old_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cookie_module, "MAX_SPENT", 3)
+    mine = jar()
+    cookies = [mine.bake(NOW + number * TICK, *NAME, SYN) for number in range(6)]
+    for used in cookies[:5]:
+        mine.spend(used, NOW + 5 * TICK)
+    assert len(mine._spent) == 3
+    assert [mine.open(used, NOW + 5 * TICK, *NAME) for used in cookies] == [*["cookie used"] * 5, SYN]
 
 
 def test_one_from_the_future_is_not_good() -> None:

@@ -32,6 +32,14 @@ def test_the_proportion_is_rounded_up() -> None:
     assert room(prr, 1, 9) == 1  # 1.4 becomes 2
 
 
+@given(recover_fs=st.integers(0, 3 * MSS), delivered=st.integers(1, 5 * MSS))
+def test_a_repair_that_began_with_little_in_flight_is_no_reason_to_send_more_than_arrives(
+    recover_fs: int, delivered: int
+) -> None:
+    prr = ProportionalRateReduction(2 * MSS, recover_fs, MSS)
+    assert room(prr, delivered, 3 * MSS) <= max(delivered, MSS)
+
+
 @pytest.mark.rfc("9937", "6.2-1", "6.3")
 def test_nothing_leaves_once_more_has_left_than_the_proportion() -> None:
     prr = ProportionalRateReduction(10 * MSS, 20 * MSS, MSS)

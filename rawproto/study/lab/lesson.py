@@ -10,7 +10,7 @@ mended by another step. With everything on nothing is left to find, but for what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from rich.text import Text
 
 from rawproto.errors import ConfigError
 from rawproto.link.chance import derive_rng
+from rawproto.link.forgery import FORGERIES
 from rawproto.link.script import Event
 from rawproto.sim.scenario import Scenario
 from rawproto.sim.world import run_scenario
@@ -25,12 +26,13 @@ from rawproto.study.checker import Verdict, check
 from rawproto.study.lab.drawing import draw_timeline
 from rawproto.study.lab.finding import Finding
 from rawproto.study.lab.grounds import GROUNDS, draw_events
-from rawproto.study.lab.steps import STEPS, Step, Wanted
 from rawproto.study.lab.mechanisms import ALL_OFF, MECHANISMS, settings_on
 from rawproto.study.lab.search import search, shorten
+from rawproto.study.lab.steps import STEPS, Step, Wanted
 from rawproto.study.lab.timeline import timeline
 from rawproto.study.lab.wording import guarantee_name
 from rawproto.study.shrink import shrink
+from rawproto.transport.config import MILLISECOND
 
 __all__ = ["Lesson", "Stair", "Taught", "teach", "without"]
 
@@ -87,6 +89,7 @@ class Taught:
 def _object(finding: Finding) -> dict[str, Any]:
     return {
         "guarantee": finding.guarantee,
+        "mechanism": finding.off,
         "events": [event.as_dict() for event in finding.scenario.events],
         "world": finding.scenario.name,
     }
@@ -118,14 +121,18 @@ class Lesson:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         stairs = [
-            {**_object(stair.finding), "mechanism": stair.finding.off, "told": stair.told, "broken_in": list(stair.broken_in)}
+            {
+                **_object(stair.finding),
+                "told": stair.told,
+                "broken_in": list(stair.broken_in),
+            }
             for stair in self.stairs
         ]
         return {"seed": self.seed, "steps": [taught.as_dict() for taught in self.steps], "staircase": stairs}
 
 
 def teach(seed: int = 1, on_step: Callable[[int], object] | None = None) -> Lesson:
-    """Compute the lesson; `on_step` is told of each step when its stories are found. Raises ConfigError if one is missing."""
+    """Compute the lesson; `on_step` is told of each step as its stories are found. Raises ConfigError if one is not."""
     stories: list[tuple[Finding, ...]] = []
     searched: list[int] = []
     for number, step in enumerate(STEPS, 1):
@@ -159,9 +166,7 @@ def _stair(told: int, finding: Finding) -> Stair:
 
 def _mended(stairs: Sequence[Stair], number: int) -> tuple[Finding, ...]:
     """The stories of the step before that don't break in this one."""
-    return tuple(
-        stair.finding for stair in stairs if stair.told == number - 1 and number not in stair.broken_in
-    )
+    return tuple(stair.finding for stair in stairs if stair.told == number - 1 and number not in stair.broken_in)
 
 
 def _broken(stairs: Sequence[Stair], number: int) -> tuple[Finding, ...]:
@@ -196,6 +201,10 @@ def _judge(scenario: Scenario, seed: int) -> Verdict:
 def _find(number: int, wanted: Wanted, seed: int) -> tuple[Finding, int]:
     rng = derive_rng(seed, "lesson", str(number), wanted.mechanism)
     ground = next(ground for ground in GROUNDS if ground.name == wanted.world)
+    if wanted.kind in FORGERIES:
+        ground = replace(ground, kinds=("forge",), forgeries=(wanted.kind,))
+    elif wanted.kind:
+        ground = replace(ground, kinds=(wanted.kind,))
     on = settings_on(dict(ALL_OFF.items() - without(number + 1).items()))
     for count in range(TRIES):
         events = draw_events(ground, rng) if count else ()
@@ -204,8 +213,8 @@ def _find(number: int, wanted: Wanted, seed: int) -> tuple[Finding, int]:
         if _is_mended(finding, number):
             return _shortened(finding, number), count + 1
     raise ConfigError(
-        f"step {number}: no schedule of {TRIES} in the world {wanted.world!r} breaks {wanted.guarantee} and is mended by "
-        f"{wanted.mechanism}; try another seed"
+        f"step {number}: no schedule of {TRIES} in the world {wanted.world!r} breaks {wanted.guarantee} and is "
+        f"mended by {wanted.mechanism}; try another seed"
     )
 
 
@@ -222,9 +231,21 @@ def _shortened(finding: Finding, number: int) -> Finding:
     """As short as it gets while the next step still mends it."""
     shorter = shorten(finding)
     if _is_mended(shorter, number):
-        return shorter
+        plainer = _with_events(shorter, map(_plainer, shorter.scenario.events))
+        return plainer if _is_mended(plainer, number) else shorter
 
     def may_be(events: tuple[Event, ...]) -> bool:
-        return _is_mended(replace(finding, scenario=replace(finding.scenario, events=events)), number)
+        return _is_mended(_with_events(finding, events), number)
 
-    return replace(finding, scenario=replace(finding.scenario, events=shrink(finding.scenario.events, may_be)))
+    return _with_events(finding, shrink(finding.scenario.events, may_be))
+
+
+def _with_events(finding: Finding, events: Iterable[Event]) -> Finding:
+    return replace(finding, scenario=replace(finding.scenario, events=tuple(events)))
+
+
+def _plainer(event: Event) -> Event:
+    """A delay of nothing at all, or a forgery nought beside the mark, would do, but is hard to see as one."""
+    if event.kind == "delay":
+        return replace(event, for_ns=max(event.for_ns, MILLISECOND))
+    return replace(event, at=max(event.at, 1)) if event.kind == "forge" else event

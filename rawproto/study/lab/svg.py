@@ -206,6 +206,8 @@ class Picture:
         for x, name, anchor in ((CLIENT, "client", "end"), (SERVER, "server", "start")):
             shift = 10 if anchor == "end" else -10
             yield f'<text x="{x + shift}" y="18" text-anchor="{anchor}" font-weight="bold" font-size="14">{name}</text>'
+            unit = x + (FAN + 12) * (-1 if anchor == "end" else 1)
+            yield f'<text x="{unit}" y="18" text-anchor="{anchor}" fill-opacity="0.6">ms</text>'
             path = f"M{x} 26"
             for middle, _ in self._scale.breaks:
                 y = self._top + middle

@@ -37,7 +37,7 @@ from rawproto.study.onlink import read_header
 from rawproto.study.shrink import shrink
 from rawproto.transport.config import MILLISECOND, SECOND
 
-__all__ = ["MOST_BITS", "Law", "Tried", "find_law"]
+__all__ = ["FEWEST_BITS", "MOST_BITS", "Law", "Tried", "find_law"]
 
 FEWEST_BITS, MOST_BITS = 4, 8
 SCANNED_BITS = 4

@@ -30,6 +30,9 @@ KEPT = tuple(number * MILLISECOND for number in (2, 15, 35, 150, 600, 1000, 5000
 DARK = tuple(number * MILLISECOND for number in (100, 500, 2000, 8000))
 FOR_GOOD = 200 * SECOND
 """Longer than any connection waits: who was cut off must be told."""
+NARROWED = (1230, 1300, 1400)
+"""What a road narrows to: more than the base of RFC 8899 §5.1.2, below which the search is slower than some connections
+are patient."""
 UNTIL = 3000 * SECOND
 PATIENT: Mapping[str, Any] = {**WATCHFUL, "keep_alive_count": 12, "msl": 60 * SECOND}
 """TIME-WAIT then lasts longer than anybody waits for the acknowledgement of a FIN (user_timeout); and twelve questions
@@ -265,7 +268,8 @@ def _forgery(rng: Random, side: str, packet: int) -> Event:
 
 def _misfortune(rng: Random, road: Road) -> list[Event]:
     """What happens to a host, or to the road."""
-    kinds = [kind for kind in MISFORTUNES if kind != "rebind" or road.topology == "nat"]
+    possible = {"rebind": road.topology == "nat", "shrink_mtu": road.mtu > max(NARROWED)}
+    kinds = [kind for kind in MISFORTUNES if possible.get(kind, True)]
     kind, side = rng.choice(kinds), rng.choice(SIDES)
     start = round(rng.uniform(0, 4) * (road.delay_ns + MILLISECOND))
     match kind:
@@ -276,8 +280,7 @@ def _misfortune(rng: Random, road: Road) -> list[Event]:
             sides = SIDES if rng.random() < 0.5 else (side,)
             return [Event(kind, side, start_ns=start, for_ns=dark) for side in sides]
         case "shrink_mtu":
-            sizes = [size for size in (300, 600, 1000) if size < road.mtu]
-            return [Event(kind, side, start_ns=start, at=rng.choice(sizes))]
+            return [Event(kind, side, start_ns=start, at=rng.choice(NARROWED))]
         case "jump":
             far = rng.choice((1, 300, 3000, 15_000, 15_000, 120_000)) * MILLISECOND
             return [Event(kind, side, start_ns=start, for_ns=rng.choice((far, -far)))]
