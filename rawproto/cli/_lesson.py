@@ -62,10 +62,10 @@ def key_waiter() -> Wait:
         print(f"\x1b[2m(any key: {what}; q: the end)\x1b[0m", end="", flush=True)
         before = termios.tcgetattr(descriptor)
         try:
-            tty.setcbreak(descriptor)
+            tty.setcbreak(descriptor, termios.TCSANOW)  # what was typed ahead counts
             key = os.read(descriptor, 1)
         finally:
-            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+            termios.tcsetattr(descriptor, termios.TCSANOW, before)
             print("\r\x1b[K", end="", flush=True)
         return key not in END
 
@@ -108,10 +108,8 @@ def show_generals(generals: Generals) -> None:
     for cut in generals.cuts:
         table.add_row(str(cut.passed), cut.last, _told(cut, "client"), _told(cut, "server"), _same(cut))
     console.print(table)
-    apart = sum(not cut.agree for cut in generals.cuts)
-    console.print(
-        f"{plural(len(generals.cuts), 'cut')}: the ends disagree after {apart}, false successes: {generals.false_successes}."
-    )
+    cuts, apart = plural(len(generals.cuts), "cut"), sum(not cut.agree for cut in generals.cuts)
+    console.print(f"{cuts}: the ends disagree after {apart}; false successes: {generals.false_successes}.")
     _bold(console, f"\nThe best case, cut after datagram {generals.best.passed}")
     _drawing(console, generals.ladder(_width(console)))
     for paragraph in PARAGRAPHS:

@@ -58,7 +58,7 @@ def rdt_offset(frame: bytes, linktype: LinkType) -> int:
     IPv4 and IPv6 without options, and what UDP carries as it is.
     """
     if linktype is LinkType.USER0:
-        return 0
+        return 0 if len(frame) >= HEADER_LENGTH else -1
     outer = _OUTER.get(linktype, -1)
     if outer < 0 or len(frame) < outer + _IPV4 + HEADER_LENGTH:
         return -1

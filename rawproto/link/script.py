@@ -15,7 +15,7 @@ from typing import NamedTuple
 from rawproto.errors import ConfigError
 from rawproto.link.base import Link, LinkWrapper
 from rawproto.link.forgery import FORGERIES, Seal, forge, rdt_offset
-from rawproto.wire.frame import Frame
+from rawproto.wire.frame import Frame, LinkType
 from rawproto.wire.rdt_format import datagram_crc
 
 __all__ = ["HOST_KINDS", "KINDS", "WIRE_KINDS", "Arrived", "Event", "ScriptedLink", "Sent", "WireLog"]
@@ -43,6 +43,7 @@ HOST_KINDS: Mapping[str, tuple[str, ...]] = {
 KINDS = {**WIRE_KINDS, **HOST_KINDS}
 SIDES = ("client", "server")
 DAMAGE = ("flip", "swap", "truncate")
+ETHERNET_HEADER = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,16 +239,19 @@ class ScriptedLink(LinkWrapper):
         for event in events:
             if event.kind == "forge":
                 self._forge(event, frame, at, now, peer)
-            elif passing and event.kind == "delay":
-                self._hold(data, now + event.for_ns, peer)
-                passing = []
-                self._fire(event, now, fate)
             elif passing and event.kind == "duplicate":
                 self._fire(event, now, fate)
                 if event.for_ns:
                     self._hold(data, now + event.for_ns, peer)
                 else:
                     passing.append(data)
+        # Whichever event is named first: the copy is one of what was handed over, and is late if it goes with it.
+        late = next((event for event in events if event.kind == "delay"), None)
+        if late is not None and passing:
+            self._fire(late, now, fate)
+            for copy in passing:
+                self._hold(copy, now + late.for_ns, peer)
+            passing = []
         self.log.sent.append(Sent(now, self.side, self.count, frame, tuple(fate)))
         return passing
 
@@ -258,11 +262,15 @@ class ScriptedLink(LinkWrapper):
             if since < spell.start_ns:
                 continue
             dark = spell.kind == "outage" and since < spell.start_ns + spell.for_ns
-            if dark or (spell.kind == "shrink_mtu" and len(data) > spell.at):
+            if dark or (spell.kind == "shrink_mtu" and self._beyond_mtu(data, spell.at)):
                 taken.append(spell)
         for event in taken:
             self._fire(event, now, fate)
         return bool(taken)
+
+    def _beyond_mtu(self, data: bytes, mtu: int) -> bool:
+        """An MTU does not count the link's own header."""
+        return len(data) - (ETHERNET_HEADER if self.linktype is LinkType.ETHERNET else 0) > mtu
 
     def _forge(self, event: Event, frame: bytes, at: int, now: int, peer: str) -> None:
         forged = forge(event.what, frame, at, event.at, self._seal, self._bits)

@@ -16,7 +16,7 @@ from rawproto.link.script import Event
 from rawproto.sim.quantities import parse_time
 from rawproto.transport.config import SECOND, Config
 
-__all__ = ["QUEUES", "TOPOLOGIES", "Party", "Road", "Scenario", "Step", "Talk", "parse_step"]
+__all__ = ["LEAST_MTU", "QUEUES", "TOPOLOGIES", "Party", "Road", "Scenario", "Step", "Talk", "parse_step"]
 
 TOPOLOGIES = ("direct", "dumbbell", "chain", "nat")
 QUEUES = ("", "droptail", "codel", "codel-ecn")
@@ -143,7 +143,7 @@ class Road:
             raise ConfigError(f"topology is {self.topology!r}; it must be one of: {', '.join(TOPOLOGIES)}")
         if self.queue not in QUEUES:
             raise ConfigError(f"queue is {self.queue!r}; it must be one of {', '.join(QUEUES[1:])}, or left out")
-        for name, least in (("delay_ns", 0), ("mtu", LEAST_MTU), ("rate_bps", 1), ("queue_bytes", 1)):
+        for name, least in (("delay_ns", 0), ("mtu", LEAST_MTU), ("rate_bps", 1), ("queue_bytes", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"{name} of the road is {value}: give {least} or more")

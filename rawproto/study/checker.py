@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from rawproto.link.script import Event, Sent
 from rawproto.sim.applications import Account
-from rawproto.sim.scenario import Scenario
+from rawproto.sim.scenario import LEAST_MTU, Scenario
 from rawproto.sim.world import Run
 from rawproto.study.damage import find_damage
 from rawproto.study.onlink import LinkView
@@ -33,6 +33,8 @@ GUARANTEES = (
     "flow_control",
     "restraint",
 )
+UNTOLD = ("", "timeout")
+"""Errors that say nothing of what has arrived and ended; a reset is judged by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class Checker:
         self.view = LinkView(run) if view is None else view
         self.pairs = _pairs(run.accounts)
         self._excused = _excused(run)
+        self._patience = self.scenario.config().connect_timeout
 
     def violations(self) -> Iterator[Violation]:
         """All of them, in no particular order."""
@@ -160,24 +163,22 @@ class Checker:
         sent, got = len(sender.all_sent()), len(receiver.all_got())
         at = self.run.end_ns
         if self._excused:
-            for side in (sender, receiver):
-                if not side.over and side.error_ns < 0:
-                    text = f"the {side.side} still waits to {side.waits_for} at the end, and was told nothing"
-                    yield Violation("connection", at, text, self.view.struck_last(""))
             return
         unsent = sender.waits_for == "write"
         if got < sent or unsent:
             how = self._how(way)
             text = f"{got} of {sent} octets of the {sender.side} had arrived at the end{how}"
+            if got == sent:
+                text = f"the {sender.side} never came to the end of what it had to send{how}"
             yield Violation("complete", at, text, self.view.struck_last(sender.side))
             if receiver.shutdown_ns >= 0 and receiver.flushed_ns >= 0 and sent:
                 text = f"after the {receiver.side} had ended its direction, the other one stopped{how}"
                 yield Violation("two_way", at, text, self.view.struck_last(sender.side))
-        elif sender.shutdown_ns >= 0 and receiver.eof_ns < 0 and not receiver.error:
-            text = f"the {sender.side} has ended its direction, and the {receiver.side} was never told"
+        elif sender.shutdown_ns >= 0 and receiver.eof_ns < 0 and receiver.error in UNTOLD:
+            text = f"the {sender.side} has ended its direction, and the {receiver.side} was {_told(receiver)}"
             yield Violation("two_way", at, text, self.view.struck_last(sender.side))
-        elif sender.shutdown_ns >= 0 and sender.flushed_ns < 0 and not sender.error:
-            text = f"all octets of the {sender.side} have arrived, and it was never told"
+        elif sender.shutdown_ns >= 0 and sender.flushed_ns < 0 and sender.error in UNTOLD:
+            text = f"all octets of the {sender.side} have arrived, and it was {_told(sender)}"
             yield Violation("complete", at, text, self.view.struck_last(receiver.side))
 
     def _how(self, way: Way) -> str:
@@ -207,7 +208,8 @@ class Checker:
                 continue
             part = any(data in other or other in data for other in sent)
             text = f"the {way.receiver.side} took a datagram of {len(data)} octets that nobody had sent"
-            yield Violation("boundaries" if part else "integrity", time_ns, text)
+            packet = self.view.last_data(way.receiver, time_ns)
+            yield Violation("boundaries" if part else "integrity", time_ns, text, packet)
 
     # -- both ends ---------------------------------------------------------------------------------------------------
 
@@ -225,6 +227,12 @@ class Checker:
             text = "the server read data before the client was connected"
             yield Violation("connection", time_ns, text, self.view.last_data(server, time_ns))
         accounts = [client] if server is None else [client, server]
+        if self._excused and server is not None and not any(account.aborted_ns >= 0 for account in accounts):
+            yield from self._forgotten(accounts)
+        waited = self.run.end_ns - client.began_ns
+        if server is None and client.began_ns >= 0 and not client.over and waited > self._patience:
+            text = "the client still waits for its call of connect, and was told nothing"
+            yield Violation("connection", self.run.end_ns, text, self.view.struck_last(""))
         forced = any(account.aborted_ns >= 0 or account.gone_ns >= 0 or _left(account) for account in accounts)
         if forced or self._excused:
             return
@@ -235,6 +243,19 @@ class Checker:
         if server is None and not client.error and client.began_ns >= 0:
             text = "the client called connect, and the server was never given a connection"
             yield Violation("connection", self.run.end_ns, text, self.view.struck_last("client"))
+
+    def _forgotten(self, accounts: list[Account]) -> Iterator[Violation]:
+        """Who was cut off from the other for good was told so, if it still wants something."""
+        for account in accounts:
+            if not account.over:
+                text = (
+                    f"the {account.side} still waits to {account.waits_for or 'go on'} at the end, and was told nothing"
+                )
+                yield Violation("connection", self.run.end_ns, text, self.view.struck_last(""))
+
+
+def _told(account: Account) -> str:
+    return f"told: {account.error_text}" if account.error else "never told"
 
 
 def _pairs(accounts: list[Account]) -> list[tuple[Account, Account | None]]:
@@ -253,6 +274,7 @@ def _excused(run: Run) -> bool:
     config = run.scenario.config()
     return any(
         event.kind in ("restart", "rebind")
+        or (event.kind == "shrink_mtu" and event.at < LEAST_MTU)
         or (event.kind == "outage" and event.for_ns >= config.user_timeout // 2)
         or (event.kind == "jump" and abs(event.for_ns) >= config.user_timeout // 2)
         for event in run.scenario.events

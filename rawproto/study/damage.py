@@ -66,8 +66,8 @@ def find_damage(sent: bytes, got: bytes, earlier: Sequence[bytes] = ()) -> list[
 
 def _runs(sent: bytes, got: bytes) -> list[_Run]:
     """Where all of `got` comes from."""
-    runs: list[_Run] = []
-    at = expected = 0
+    at = expected = _common(sent, 0, got, 0)
+    runs = [_Run(0, 0, at)]
     while at < len(got):
         place, length = _locate(sent, got, at, expected)
         if not length:
@@ -133,6 +133,9 @@ def _foreign(sent: bytes, got: bytes, run: _Run, expected: int, follows: int, ea
     there = sent[expected : expected + length]
     if len(there) == length and follows in (-1, expected + length):
         different = sum(one != other for one, other in zip(octets, there, strict=True))
+        if length >= WINDOW and different * 4 >= length * 3:
+            # Damage leaves most of a datagram as it was: here are other octets in the place of those.
+            return Damage("no_creation", at, length, f"{length} octets came that nobody had sent")
         return Damage("integrity", at, length, f"{different} of octets {expected}:{expected + length} were changed")
     return Damage("no_creation", at, length, f"{length} octets came that nobody had sent")
 
@@ -159,12 +162,10 @@ def _locate(sent: bytes, got: bytes, at: int, expected: int) -> tuple[int, int]:
 
 def _next_known(sent: bytes, got: bytes, at: int, expected: int) -> int:
     """Where, behind `at`, octets begin again that were sent."""
+    window = _window(sent)
     for end in range(at + 1, len(got)):
-        here = expected + end - at
-        # One octet may be what is expected by chance, or be the only one that is not damaged: no matter which.
-        if sent[here : here + 1] == got[end : end + 1] and _locate(sent, got, end, here)[1]:
-            return end
-        if _locate(sent, got, end, here)[1] >= _window(sent):
+        # Less than a window may be what is expected by chance; what is not damaged between damage counts as damaged.
+        if _locate(sent, got, end, expected + end - at)[1] >= window:
             return end
     return len(got)
 

@@ -27,6 +27,9 @@ SILENT_TRIES = 3
 """How often the same may be repeated into silence beyond what a doubling timeout allows: as a probe of the tail, as
 found lost before, and by a timeout that had begun."""
 
+LOSS_WINDOW = 3
+"""Full segments that may follow a timeout at once: RFC 5681 §3.1 says one ('the loss window'), and probes are none."""
+
 SKEW_NS = 1_000
 """Each call of a stack has a time of its own: a host may be a few ns ahead of the simulation."""
 
@@ -81,6 +84,12 @@ class Flow:
     """Up to where the peer has let it send, as far as it knows."""
     tries: dict[int, list[int]] = field(default_factory=dict)
     """When it has repeated octets since, by their sequence number."""
+    quiet_ns: int = 0
+    """Since when nothing was heard, and no octet sent."""
+    expired_ns: int = -1
+    """When it broke such a silence with what it had sent before: a timeout, if nothing was heard since."""
+    burst: int = 0
+    """How many octets it has repeated since then, and soon after."""
     told: set[str] = field(default_factory=set)
 
 
@@ -95,24 +104,27 @@ class LinkView:
     # -- which datagram is to blame ------------------------------------------------------------------------------------
 
     def last_arrival(self, account: Account, time_ns: int) -> Sent | None:
-        """The last datagram that had reached `account`'s host by `time_ns`."""
-        for arrived in reversed(self.run.log.arrived):
-            if arrived.side == account.side and arrived.time_ns <= time_ns + SKEW_NS:
-                return self._sent_as(arrived)
-        return None
+        """The last datagram that had reached `account`'s host by `time_ns`: of its connection, if there is any."""
+        arrivals = self._arrivals(account, time_ns)
+        return self._sent_as(arrivals[-1]) if arrivals else None
 
     def last_data(self, account: Account, time_ns: int) -> Sent | None:
         """The last one with payload; of those that something has struck, if there are any."""
         last = None
-        for arrived in reversed(self.run.log.arrived):
-            if arrived.side != account.side or arrived.time_ns > time_ns + SKEW_NS:
-                continue
+        for arrived in reversed(self._arrivals(account, time_ns)):
             if read_header(arrived.frame, arrived.side == "server").length:
                 sent = self._sent_as(arrived)
                 if sent is not None and sent.fate:
                     return sent
                 last = last or sent
         return last
+
+    def _arrivals(self, account: Account, time_ns: int) -> list[Arrived]:
+        """What had reached `account`'s host by `time_ns`: for its port, or for any if there was nothing for it."""
+        side = account.side
+        there = [one for one in self.run.log.arrived if one.side == side and one.time_ns <= time_ns + SKEW_NS]
+        mine = [one for one in there if read_header(one.frame, side == "server").peer[1] == account.port]
+        return mine or there
 
     def struck_last(self, side: str) -> Sent | None:
         """The last datagram of `side`, or of either, that an event has struck; of the other if there is none."""
@@ -123,24 +135,27 @@ class LinkView:
 
     def _sent_as(self, arrived: Arrived) -> Sent | None:
         """How what arrived was sent: the last one before with the same numbers."""
-        number = read_header(arrived.frame, arrived.side == "server").number
+        header = read_header(arrived.frame, arrived.side == "server")
         sender = OTHER[arrived.side]
         candidates = [
             sent
             for sent in self.run.log.sent
             if sent.side == sender
             and sent.time_ns <= arrived.time_ns + SKEW_NS
-            and (sent.frame == arrived.frame or read_header(sent.frame, sender == "client").number == number)
+            and (sent.frame == arrived.frame or read_header(sent.frame, sender == "client").number == header.number)
         ]
         same = [sent for sent in candidates if sent.frame == arrived.frame]
-        found = same or candidates
-        return found[0] if found else None
+        mine = [sent for sent in candidates if read_header(sent.frame, sender == "client").peer[1] == header.peer[1]]
+        found = same or mine or candidates
+        return found[-1] if found else None
 
     # -- flow control and restraint ------------------------------------------------------------------------------------
 
     def violations(self) -> Iterator[Found]:
         """All that the link shows."""
+        yield from self._unsaid_ends()
         intact = {sent.frame[-_rdt_size(sent.frame) :] for sent in self.run.log.sent if sent.number}
+        forged = {sent.frame[-_rdt_size(sent.frame) :] for sent in self.run.log.sent if not sent.number} - intact
         flows: dict[tuple[str, tuple[bytes, int]], Flow] = {}
         proved: set[tuple[bytes, int]] = set()
         debts: dict[tuple[bytes, int], int] = {}
@@ -163,10 +178,10 @@ class LinkView:
                         yield self._amplified(entry, header)
             else:
                 flow = flows.setdefault((entry.side, header.peer), Flow())
-                self._on_arrived(flow, header, entry.frame[-header.size :] in intact)
+                self._on_arrived(flow, header, entry.frame[-header.size :] in intact, entry.time_ns)
                 if entry.side == "server":
                     debts[header.peer] = debts.get(header.peer, 0) + AMPLIFICATION * header.size
-                    if header.flags & (ACK | SYN) == ACK:
+                    if header.flags & (ACK | SYN) == ACK and entry.frame[-header.size :] not in forged:
                         proved.add(header.peer)
 
     def _in_order(self) -> list[Sent | Arrived]:
@@ -183,10 +198,11 @@ class LinkView:
         return "restraint", sent.time_ns, text, sent
 
     def _on_sent(self, flow: Flow, header: Header, sent: Sent) -> Iterator[Found]:
-        if flow.nxt < 0 or header.flags & (SYN | ACK) == SYN:
+        if flow.nxt < 0 or (header.flags & SYN and self._begins(flow, header)):
             flow.first = flow.nxt = header.seq
             flow.acked = flow.edge = -1
             flow.held = []
+            flow.tries = {}
             flow.told = set()
         seq = self._unwrap(header.seq, flow.nxt)
         end = seq + header.length + bool(header.flags & SYN) + bool(header.flags & FIN)
@@ -195,10 +211,20 @@ class LinkView:
             return
         if octets and end <= flow.nxt:
             yield from self._silence(flow, header, sent)
+            if seq > flow.first:  # else it is an earlier connection's, or one's that began with a lower number
+                yield from self._loss_window(flow, header, sent)
+        if octets:
+            flow.quiet_ns = sent.time_ns
         if end > flow.nxt:
             flow.nxt = end
             if header.length and not header.flags & SYN:
                 yield from self._in_flight(flow, seq + header.length, sent)
+
+    def _begins(self, flow: Flow, header: Header) -> bool:
+        """Whether this SYN is the first of a connection, and not one that is sent once more."""
+        if header.flags & ACK:
+            return self._unwrap(header.seq, flow.nxt) >= flow.nxt
+        return flow.acked >= 0 or header.seq != flow.first & self._mask
 
     def _in_flight(self, flow: Flow, end: int, sent: Sent) -> Iterator[Found]:
         if flow.edge >= 0 and end > flow.edge and "flow_control" not in flow.told:
@@ -232,8 +258,42 @@ class LinkView:
             text = f"the {sent.side} sent the same {len(times)} times in {since / 1e9:.1f} s without hearing anything"
             yield "restraint", sent.time_ns, text, sent
 
-    def _on_arrived(self, flow: Flow, header: Header, intact: bool) -> None:
+    def _loss_window(self, flow: Flow, header: Header, sent: Sent) -> Iterator[Found]:
+        """RFC 5681 §3.1: after a timeout 'cwnd MUST be set to no more than the loss window', one segment."""
+        if sent.time_ns - flow.quiet_ns >= self.config.min_rto:
+            flow.expired_ns, flow.burst = sent.time_ns, 0
+        if flow.expired_ns < 0 or sent.time_ns - flow.expired_ns > self.config.min_rto // 2:
+            return
+        flow.burst += header.length
+        if flow.burst > LOSS_WINDOW * self.run.scenario.road.mtu and "burst" not in flow.told:
+            flow.told.add("burst")
+            text = f"after a timeout the {sent.side} sent {flow.burst} octets again at once, without hearing anything"
+            yield "restraint", sent.time_ns, text, sent
+
+    def _unsaid_ends(self) -> Iterator[Found]:
+        """RFC 9293 §3.10.5: who ends a connection by force sends a reset, unless it had ended before."""
+        for account in self.run.accounts:
+            if account.aborted_ns < 0 or account.open_ns < 0 or account.gone_ns >= 0:
+                continue
+            over = 0 <= account.error_ns <= account.aborted_ns
+            if not over and not self._reset_seen(account):
+                text = f"the {account.side} ended the connection by force, and did not tell the other side"
+                yield "connection", account.aborted_ns, text, None
+
+    def _reset_seen(self, account: Account) -> bool:
+        """A reset was sent or received at this end."""
+        entries: list[Sent | Arrived] = [*self.run.log.sent, *self.run.log.arrived]
+        for entry in entries:
+            if entry.side == account.side and entry.time_ns >= account.began_ns:
+                from_client = (entry.side == "client") == isinstance(entry, Sent)
+                header = read_header(entry.frame, from_client)
+                if header.flags & RST and header.peer[1] == account.port:
+                    return True
+        return False
+
+    def _on_arrived(self, flow: Flow, header: Header, intact: bool, now: int) -> None:
         flow.tries.clear()
+        flow.quiet_ns, flow.expired_ns = now, -1
         if not intact or not header.flags & ACK or flow.nxt < 0:
             return
         ack = self._unwrap(header.ack, flow.nxt)
@@ -246,7 +306,7 @@ class LinkView:
         flow.edge = max(flow.edge, ack + header.wnd)
 
     def _unwrap(self, number: int, near: int) -> int:
-        """The number nearest to `near` that is the same in as many bits as there are; at half the space, the lower one."""
+        """The number nearest to `near` that is the same in as many bits as there are; of two, the lower one."""
         space = self._mask + 1
         distance = (number - near) & self._mask
         return near + distance - (space if distance >= space // 2 else 0)

@@ -90,6 +90,7 @@ class Connection:
         self.ecn = Ecn(enabled=config.answers_marks)
         self.sender = Sender(config, iss, mss, ecn=self.ecn, identity=identity, trace=trace)
         self.receiver = Receiver(config)
+        self.receiver.whole_records = records
         self.acks = Acknowledger(config)
         self.challenges = ChallengeLimit()
         self.cookie = handshake.CookieEcho()

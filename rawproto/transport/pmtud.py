@@ -310,7 +310,9 @@ class PathMtu:
         self._stuck += smaller
         if self._stuck >= STUCK:
             self._stuck = 0
-            return self._fall()
+            self._falls += 1
+            self._asked = ()
+            return self._fail()  # the base would carry what is out, and does not
         if not outstanding_full_sized or self.threshold >= self.size:
             return False
         self._timeouts += 1

@@ -26,7 +26,7 @@ class Receiver:
 
     __slots__ = (
         "_config", "_head", "_held", "_max_ranges", "_ready", "_size", "delivered", "duplicate", "duplicate_octets",
-        "fin", "held", "irs", "rcv_adv", "rcv_nxt", "read_from", "ready", "records", "refused_octets",
+        "fin", "held", "irs", "rcv_adv", "rcv_nxt", "read_from", "ready", "records", "refused_octets", "whole_records",
     )  # fmt: skip
 
     def __init__(self, config: Config) -> None:
@@ -47,6 +47,8 @@ class Receiver:
         self.fin: int | None = None
         """The sequence number of the peer's FIN, once it has come."""
         self.records = RecordEnds()
+        self.whole_records = False
+        """The application takes nothing but whole records."""
         self.read_from = 0
         """The sequence number of the first octet that the application has not taken."""
         self.duplicate: tuple[int, int] | None = None
@@ -73,9 +75,20 @@ class Receiver:
         RFC 9293 §3.8.6.2.2: it moves only by min(half the buffer, MSS) or more, or the peer would send slivers.
         """
         edge = self._edge()
-        if edge - self.rcv_adv >= (min(self._size // 2, mss) if self._config.silly_window else 1):
+        if edge - self.rcv_adv >= self._least(mss):
             self.rcv_adv = edge
         return self.rcv_adv - self.rcv_nxt
+
+    def _least(self, mss: int) -> int:
+        """By how much the right edge must move, if it moves.
+
+        By anything, if the application waits for the rest of a record: it makes no more room before that has come.
+        """
+        if not self._config.silly_window:
+            return 1
+        if self.whole_records and self.rcv_adv - self.rcv_nxt < mss and self.ready and self.record_ready is None:
+            return 1
+        return min(self._size // 2, mss)
 
     def _edge(self) -> int:
         """Where the window would end if it were offered now.
@@ -93,7 +106,7 @@ class Receiver:
         edge = self._edge()
         room = self.rcv_adv - self.rcv_nxt
         if room < mss:
-            return edge - self.rcv_adv >= (min(self._size // 2, mss) if self._config.silly_window else 1)
+            return edge - self.rcv_adv >= self._least(mss)
         return edge - self.rcv_adv >= self._size // 4 and room < self._size // 2
 
     def accept(self, seq: int, payload: bytes | memoryview) -> str:

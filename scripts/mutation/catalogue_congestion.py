@@ -280,6 +280,14 @@ MUTANTS = (
     ),
     fault("mark-is-told-late", "ecn", "connection", 'self.acks.at_once("ACK of a congestion mark")', "pass", "ecn"),
     # -- the size of datagrams -----------------------------------------------------------------------------------------
+    fault(
+        "the-base-is-tried-in-vain",
+        "path_mtu_discovery",
+        "pmtud",
+        "return self._fail()  # the base",
+        "return self._fall()  # the base",
+        "pmtud",
+    ),
     fault("four-losses-make-a-black-hole", "path_mtu_discovery", "pmtud", ">= LOSSES and", "> LOSSES and", "pmtud"),
     fault(
         "losses-of-a-moment-count-each",

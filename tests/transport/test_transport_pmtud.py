@@ -710,3 +710,11 @@ def test_for_a_year_on_a_small_path_it_only_ever_asks_now_and_then() -> None:
         there.settle()
         assert 1300 - GRANULARITY < there.path.size <= 1300
     assert len(there.probes) - before <= 100 * 5 * MAX_PROBES
+
+
+def test_when_nothing_that_the_base_would_carry_gets_through_the_base_is_not_tried_first() -> None:
+    """It would carry it, and yet it does not arrive: waiting for the base to fail takes longer than peers wait."""
+    path = PathMtu(1200, 1480)
+    fell = [path.on_retransmission_timeout(False, now, smaller=True) for now in range(4)]
+    assert fell == [False, False, False, True]
+    assert (path.size, path.state) == (104, PathState.ERROR)

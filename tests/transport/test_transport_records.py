@@ -262,3 +262,14 @@ def test_ends_are_kept_in_order_and_once() -> None:
     assert (ends.ends_at(20), ends.ends_at(21)) == (True, False)
     ends.release(20)
     assert (len(ends), ends.after(0)) == (1, 30)
+
+
+def test_the_rest_of_a_record_finds_room_however_little_the_application_has_made() -> None:
+    """It can read no part of a record, so it makes no more room than the record before it took."""
+    pair, client, server = streams(Config(receive_buffer=700, max_record=700, send_buffer=2000))
+    client.send(fill(200), 0)
+    client.send(fill(700), 0)
+    pair.run(SECOND)
+    assert take_all(pair, server) == [fill(200)]
+    pair.run(SECOND)
+    assert take_all(pair, server) == [fill(700)]

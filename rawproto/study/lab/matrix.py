@@ -14,10 +14,9 @@ from rawproto.study.lab.finding import Finding
 from rawproto.study.lab.grounds import GROUNDS, Ground, narrowed
 from rawproto.study.lab.mechanisms import MECHANISMS, ROWS, off_settings
 from rawproto.study.lab.search import RUNS, search
+from rawproto.study.lab.wording import mechanism_name
 
 __all__ = ["ROWS", "Matrix", "Row", "compute"]
-
-TITLES = {"none": "everything on", "all": "everything off (what UDP has)"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Row:
     @property
     def title(self) -> str:
         """For people."""
-        return TITLES.get(self.off, self.off.replace("_", " "))
+        return mechanism_name(self.off)
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,7 @@ _add(
     "repeated FIN, and for the last old datagram to die.",
     "The same ports are used again at once. RFC 1337's hazards: old data are taken for new, an old datagram throws the "
     "new connection out of step, or kills it; and a lost last acknowledgement turns a good end into a reset.",
-    connection=1, freshness=2,
+    connection=1, freshness=2, complete=2,
 )  # fmt: skip
 _add(
     "congestion_control", {"congestion_control": "none"}, "RFC 5681 §3; RFC 9438",

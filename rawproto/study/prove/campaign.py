@@ -30,7 +30,8 @@ class Broken:
     def __str__(self) -> str:
         first = self.violations[0]
         more = f", and {len(self.violations) - 1} more" if len(self.violations) > 1 else ""
-        return f"scripts/prove --only {self.seed}    # {first.guarantee} at {first.time_ns / 1e9:.3f} s: {first.text}{more}"
+        found = f"{first.guarantee} at {first.time_ns / 1e9:.3f} s: {first.text}{more}"
+        return f"scripts/prove --only {self.seed}    # {found}"
 
 
 @dataclass(slots=True)

@@ -83,8 +83,10 @@ def _road(rng: Random) -> Road:
 
 
 def _impairment(rng: Random) -> Impairment:
-    """Nothing random at all, a little of one thing, or some of everything: never so much of all that a dozen datagrams in
-    a row are lost by chance, and a connection given up rightly."""
+    """Nothing random at all, a little of one thing, or some of everything.
+
+    Never so much of it that a dozen datagrams in a row are lost by chance, and a connection given up rightly.
+    """
     if rng.random() < 0.4:
         return Impairment.none
     most = rng.choice((0.01, 0.03, 0.06))
@@ -145,7 +147,7 @@ def _in_records(rng: Random, party: Party, longest: int) -> Party:
 
 
 def _size(rng: Random) -> int:
-    return rng.choice((1, 30, 200, 200, 1500, 3000, 3000, 9000, 9000 if rng.random() < 0.8 else 60_000))
+    return rng.choice((1, 30, 200, 200, 1500, 3000, 3000, 9000 if rng.random() < 0.9 else 60_000))
 
 
 def _upload(rng: Random) -> tuple[Party, Party]:
@@ -234,7 +236,7 @@ def _events(rng: Random, road: Road, talks: tuple[Talk, ...]) -> tuple[Event, ..
     datagrams = 3 + 2 * len(talks)
     events = [_strike(rng, datagrams) for _ in range(rng.choice((0, 1, 1, 2, 3, 5, 7)))]
     if rng.random() < 0.4:
-        events += _misfortune(rng, road)
+        events += _misfortune(rng, road, talks)
     return tuple(dict.fromkeys(events))
 
 
@@ -248,7 +250,7 @@ def _strike(rng: Random, datagrams: int) -> Event:
         case "flip" | "truncate":
             return Event(kind, side, packet, at=rng.randrange(1, 800))
         case "swap":
-            at = rng.randrange(1, 40)
+            at = rng.choice((1, 2, rng.randrange(1, 40)))
             return Event(kind, side, packet, at=at, to=at + rng.randrange(1, 40))
         case "forge":
             return _forgery(rng, side, packet)
@@ -256,7 +258,7 @@ def _strike(rng: Random, datagrams: int) -> Event:
 
 
 def _forgery(rng: Random, side: str, packet: int) -> Event:
-    """Nobody who forges hits the exact number that is next: that would be a reset that nobody can tell from a true one."""
+    """Nobody who forges hits the exact number that is next: nobody could tell such a reset from a true one."""
     what = rng.choice(tuple(FORGERIES))
     if what == "near-syn":
         # Towards who is still waiting for the answer to a SYN it would be a simultaneous open (RFC 9293 §3.5), and the
@@ -266,15 +268,16 @@ def _forgery(rng: Random, side: str, packet: int) -> Event:
     return Event("forge", side, packet, for_ns=rng.choice((0, 30, 60, 3000)) * MILLISECOND, at=at, what=what)
 
 
-def _misfortune(rng: Random, road: Road) -> list[Event]:
+def _misfortune(rng: Random, road: Road, talks: tuple[Talk, ...]) -> list[Event]:
     """What happens to a host, or to the road."""
-    possible = {"rebind": road.topology == "nat", "shrink_mtu": road.mtu > max(NARROWED)}
+    large = any(max(talk.client.sends, talk.server.sends) > road.mtu and talk.kind == "stream" for talk in talks)
+    possible = {"rebind": road.topology == "nat", "shrink_mtu": large and road.mtu > max(NARROWED)}
     kinds = [kind for kind in MISFORTUNES if possible.get(kind, True)]
     kind, side = rng.choice(kinds), rng.choice(SIDES)
     start = round(rng.uniform(0, 4) * (road.delay_ns + MILLISECOND))
     match kind:
         case "outage":
-            dark = rng.choice(DARK)
+            dark = max(rng.choice(DARK), 2 * road.delay_ns)
             if rng.random() < 0.15:
                 start, dark = rng.choice((start, 4 * SECOND)), FOR_GOOD
             sides = SIDES if rng.random() < 0.5 else (side,)

@@ -17,7 +17,7 @@ from rawproto.sim.world import Run, World
 from rawproto.study.checker import Violation, check
 from rawproto.transport.config import SECOND
 
-__all__ = ["DATAGRAMS", "OPEN_DATA_CLOSE", "Lost", "prove_losses", "run_losing"]
+__all__ = ["DATAGRAMS", "OPEN_DATA_CLOSE", "Lost", "all_patterns", "prove_losses", "run_losing"]
 
 DATAGRAMS = 14
 """So many are lost or not."""
@@ -89,6 +89,11 @@ class Lost:
         self.played += other.played
         self.datagrams = max(self.datagrams, other.datagrams)
         self.broken += other.broken
+
+
+def all_patterns() -> list[range]:
+    """All of them, in parts: those that lose the same of the first five datagrams stand together."""
+    return [range(low, 1 << DATAGRAMS, 32) for low in range(32)]
 
 
 def run_losing(pattern: int, scenario: Scenario = OPEN_DATA_CLOSE) -> tuple[Run, int]:

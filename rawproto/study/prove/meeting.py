@@ -8,14 +8,14 @@ from rawproto.sim.applications import PORT, Account
 from rawproto.sim.network import HostCondition, Task
 from rawproto.sim.scenario import Scenario
 from rawproto.sim.stream import sleep
-from rawproto.sim.world import CLIENT, Run, World
+from rawproto.sim.world import CLIENT, Run, World, run_scenario
 
 __all__ = ["Meeting", "play"]
 
 
 @dataclass(frozen=True, slots=True)
 class Meeting(Scenario):
-    """A scenario in which the server calls the client too, from the port that it listens on: in the talks `crossing`."""
+    """A scenario in which the server calls the client too, from the port it listens on, in the talks `crossing`."""
 
     crossing: tuple[int, ...] = ()
 
@@ -46,5 +46,6 @@ class MeetingWorld(World):
 
 def play(scenario: Scenario, seed: int, *, traced: bool = False) -> Run:
     """As `rawproto.sim.world.run_scenario`, whoever calls."""
-    world = MeetingWorld if isinstance(scenario, Meeting) else World
-    return world(scenario, seed, traced=traced).play()
+    if isinstance(scenario, Meeting):
+        return MeetingWorld(scenario, seed, traced=traced).play()
+    return run_scenario(scenario, seed, traced=traced)
