@@ -53,12 +53,12 @@ FORGERIES: dict[str, Forgery] = {
 
 
 def rdt_offset(frame: bytes, linktype: LinkType) -> int:
-    """Where the RDT datagram in `frame` begins; -1 if there is no whole header.
+    """Where the RDT datagram in `frame` begins; -1 if there is no whole header behind that of IP.
 
-    IPv4 and IPv6 without options, and what UDP carries as it is.
+    IPv4 and IPv6 without options; where nothing is below, all is a datagram, whatever it holds.
     """
     if linktype is LinkType.USER0:
-        return 0 if len(frame) >= HEADER_LENGTH else -1
+        return 0
     outer = _OUTER.get(linktype, -1)
     if outer < 0 or len(frame) < outer + _IPV4 + HEADER_LENGTH:
         return -1

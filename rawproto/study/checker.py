@@ -37,6 +37,15 @@ UNTOLD = ("", "timeout")
 """Errors that say nothing of what has arrived and ended; a reset is judged by itself."""
 
 
+WAITING = {
+    "connect": "to be connected",
+    "write": "for room to write",
+    "read": "for something to read",
+    "flush": "to hear that its end has arrived",
+}
+"""What an account waits for, in words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Violation:
     """A guarantee that was broken, when, and by which datagram, if one is to blame."""
@@ -185,7 +194,7 @@ class Checker:
         told = [
             f"the {account.side} was told: {account.error_text}"
             if account.error
-            else f"the {account.side} waits to {account.waits_for}"
+            else f"the {account.side} waits {WAITING[account.waits_for]}"
             for account in (way.sender, way.receiver)
             if account.error or account.waits_for
         ]

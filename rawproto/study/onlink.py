@@ -30,6 +30,9 @@ found lost before, and by a timeout that had begun."""
 LOSS_WINDOW = 3
 """Full segments that may follow a timeout at once: RFC 5681 §3.1 says one ('the loss window'), and probes are none."""
 
+SOON_NS = 1_000_000_000
+"""A reset that is asked for leaves at once; one that comes much later answers something else."""
+
 SKEW_NS = 1_000
 """Each call of a stack has a time of its own: a host may be a few ns ahead of the simulation."""
 
@@ -75,6 +78,8 @@ class Flow:
 
     nxt: int = -1
     """Behind the last octet that it has sent."""
+    ended: bool = False
+    """And that was its FIN."""
     first: int = 0
     acked: int = -1
     """What has been acknowledged of it, as far as it knows."""
@@ -123,7 +128,7 @@ class LinkView:
         """What had reached `account`'s host by `time_ns`: for its port, or for any if there was nothing for it."""
         side = account.side
         there = [one for one in self.run.log.arrived if one.side == side and one.time_ns <= time_ns + SKEW_NS]
-        mine = [one for one in there if read_header(one.frame, side == "server").peer[1] == account.port]
+        mine = [one for one in there if _port(one) == account.port]
         return mine or there
 
     def struck_last(self, side: str) -> Sent | None:
@@ -202,9 +207,10 @@ class LinkView:
             flow.first = flow.nxt = header.seq
             flow.acked = flow.edge = -1
             flow.held = []
+            flow.ended = False
             flow.tries = {}
             flow.told = set()
-        seq = self._unwrap(header.seq, flow.nxt)
+        seq = self._unwrap(header.seq, flow.nxt - flow.ended)  # a FIN takes no room in the window
         end = seq + header.length + bool(header.flags & SYN) + bool(header.flags & FIN)
         octets = header.length > 0 or header.flags & (SYN | FIN)
         if header.flags & RST:
@@ -217,6 +223,7 @@ class LinkView:
             flow.quiet_ns = sent.time_ns
         if end > flow.nxt:
             flow.nxt = end
+            flow.ended = bool(header.flags & FIN)
             if header.length and not header.flags & SYN:
                 yield from self._in_flight(flow, seq + header.length, sent)
 
@@ -281,10 +288,10 @@ class LinkView:
                 yield "connection", account.aborted_ns, text, None
 
     def _reset_seen(self, account: Account) -> bool:
-        """A reset was sent or received at this end."""
+        """A reset was sent or received at this end, at the latest when it was due."""
         entries: list[Sent | Arrived] = [*self.run.log.sent, *self.run.log.arrived]
         for entry in entries:
-            if entry.side == account.side and entry.time_ns >= account.began_ns:
+            if entry.side == account.side and account.began_ns <= entry.time_ns <= account.aborted_ns + SOON_NS:
                 from_client = (entry.side == "client") == isinstance(entry, Sent)
                 header = read_header(entry.frame, from_client)
                 if header.flags & RST and header.peer[1] == account.port:
@@ -310,6 +317,13 @@ class LinkView:
         space = self._mask + 1
         distance = (number - near) & self._mask
         return near + distance - (space if distance >= space // 2 else 0)
+
+
+def _port(arrived: Arrived) -> int:
+    """The client's, if there is RDT in IP; else -1."""
+    if max(rdt_offset(arrived.frame, linktype) for linktype in (LinkType.RAW, LinkType.ETHERNET)) < 0:
+        return -1
+    return read_header(arrived.frame, arrived.side == "server").peer[1]
 
 
 def _rdt_size(frame: bytes) -> int:

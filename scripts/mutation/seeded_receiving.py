@@ -1,4 +1,4 @@
-"""Seeded bugs of the receiving half and of the codec: what the application is given, and what the peer is told of it."""
+"""Seeded bugs of the receiving half and of the codec: what the application is given, and what the peer is told."""
 
 from __future__ import annotations
 

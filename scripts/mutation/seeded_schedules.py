@@ -21,6 +21,7 @@ from rawproto.transport.config import MILLISECOND, SECOND
 __all__ = ["WORLDS", "Schedule", "schedules"]
 
 FOR_GOOD = 1000 * SECOND
+LITTLE: Mapping[str, Any] = {"receive_buffer": 4096}
 
 
 class Schedule(NamedTuple):
@@ -79,7 +80,7 @@ WORLDS: tuple[tuple[Ground, tuple[Event, ...] | None], ...] = (
         ),
         None,
     ),
-    (Ground("more than it reads", (Talk(Party(("send 20000",)), DEAF),), ("drop",), 30, {"receive_buffer": 4096}), None),
+    (Ground("more than it reads", (Talk(Party(("send 20000",)), DEAF),), ("drop",), 30, LITTLE), None),
     (Ground("a long way for much", (Talk(Party(("send 200000",)), Party()),), ("drop", "delay"), 120), None),
     (
         Ground(
@@ -108,6 +109,15 @@ WORLDS: tuple[tuple[Ground, tuple[Event, ...] | None], ...] = (
         (Event("outage", "server", start_ns=2900 * MILLISECOND, for_ns=300 * MILLISECOND),),
     ),
     (
+        Ground(
+            "the same window once more",
+            (Talk(Party(("send 256 by 4",)), Party()),),
+            (),
+            settings={"sequence_bits": 6, "receive_buffer": 32, "send_buffer": 64, "nagle": False},
+        ),
+        (Event("outage", "server", start_ns=45 * MILLISECOND, for_ns=100 * MILLISECOND),),
+    ),
+    (
         Ground("who only listens", (Talk(Party(("await 100", "send 10")), Party(("send 100",))),), (),
                settings={"keep_alive": False}),
         (Event("drop", "client", 2),),
@@ -120,7 +130,7 @@ WORLDS: tuple[tuple[Ground, tuple[Event, ...] | None], ...] = (
         Ground("an old answer to a new call", tuple(
             Talk(LAST, Party(("send 100",)), client_port=50_000, again=number > 0) for number in range(2)
         ), ()),
-        (Event("duplicate", "server", 1, for_ns=100 * MILLISECOND),),
+        (Event("duplicate", "server", 1, for_ns=50 * MILLISECOND),),
     ),
     (Ground("large ones vanish", (Talk(Party(("send 100000",)), Party(("send 5000",))),), ()), NARROWS),
     (

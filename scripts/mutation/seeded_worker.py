@@ -14,10 +14,9 @@ from types import FrameType
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import rawproto
 from mutation.seeded_base import LOUD
 from mutation.seeded_schedules import Schedule, schedules
-
-import rawproto
 from rawproto.link.script import Event
 from rawproto.sim.world import Run
 from rawproto.study.checker import check

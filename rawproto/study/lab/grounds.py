@@ -44,6 +44,8 @@ class Ground:
     road: Road = PLAIN
     forgeries: tuple[str, ...] = ()
 
+    counts: tuple[int, ...] = (1, 1, 1, 2, 2, 3, 4)
+    """How many events a schedule has: mostly one."""
     gaps: tuple[int, ...] = (0,)
     """How long after the first connection the second one may begin, in ns: the clock moves initial numbers on."""
 
@@ -83,7 +85,8 @@ GROUNDS = (
         "the same numbers again",
         (LONGER, replace(LONGER, again=True)),
         ("drop", "replay", "replay"),
-        settings={"sequence_bits": 10, "receive_buffer": 512, "send_buffer": 512},
+        settings={"sequence_bits": 10, "receive_buffer": 512, "send_buffer": 512, "user_timeout": 20 * SECOND},
+        counts=(3, 5, 7),
         gaps=tuple(range(0, 4 * MILLISECOND, MILLISECOND // 4)),
     ),
     Ground(
@@ -134,8 +137,8 @@ def _smaller(party: Party, half: int) -> Party:
 
 
 def draw_events(ground: Ground, rng: Random) -> tuple[Event, ...]:
-    """A schedule: mostly one event, seldom more than three."""
-    count = rng.choice((1, 1, 1, 2, 2, 3, 4))
+    """A schedule."""
+    count = rng.choice(ground.counts)
     return tuple(dict.fromkeys(draw_event(ground, rng) for _ in range(count)))
 
 

@@ -25,9 +25,10 @@ __all__ = ["Searched", "search", "shorten"]
 
 RUNS = 400
 PATIENCE = 6
-"""So many times as long is looked for what theory predicts and was not found yet."""
+"""So many times as long is looked for what theory predicts and was not found yet, or not in so few events."""
 LOOKS = 3
-"""Schedules that are shortened for each guarantee, to keep the shortest story of them."""
+"""Schedules that are shortened for each guarantee that theory names, to keep the shortest story of them."""
+FEW = 2
 EARLIER = 3
 """How many datagrams earlier an event may strike when the applications say less."""
 SMALLEST_SENDS = (1, 8, 20, 100, 200, 1000)
@@ -48,6 +49,11 @@ class Searched:
     counted: int = 0
     """Runs in which all events happened and something was delivered: those that show something."""
 
+    def has(self, predicted: Mapping[str, int]) -> bool:
+        """Whether each of these guarantees is known to break, after no more events than that."""
+        found = self.findings
+        return all(name in found and found[name].events <= most for name, most in predicted.items())
+
 
 def search(
     off: str,
@@ -62,29 +68,33 @@ def search(
     predicted = MECHANISMS[off].breaks if off in MECHANISMS else {}
     rng = derive_rng(seed, "lab", off)
     on = settings_on(off_settings(off))
+    promising: list[Ground] = []
     for number in range(runs * PATIENCE):
-        if number >= runs and all(name in searched.findings for name in predicted):
+        if number >= runs and searched.has(predicted):
             break
         ground = grounds[number % len(grounds)]
+        if number >= runs and promising:  # where something has broken, more may
+            ground = promising[number % len(promising)]
         events = draw_events(ground, rng) if number >= len(grounds) else ()
         scenario = ground.scenario(settings, events, rng.choice(ground.gaps))
         verdict = _judge(scenario, seed)
         searched.runs += 1
         searched.counted += verdict.delivered > 0 and not verdict.idle
+        if verdict.broken and ground not in promising:
+            promising.append(ground)
         for guarantee in sorted(verdict.broken):
-            if _worth_a_look(searched, guarantee, len(events)):
+            if _worth_a_look(searched, guarantee, len(events), LOOKS if guarantee in predicted else 1):
                 _keep(searched, Finding(off, guarantee, scenario, seed, on))
     return searched
 
 
-def _worth_a_look(searched: Searched, guarantee: str, events: int) -> bool:
-    """Whether the story of this schedule may be shorter than that which is known: for the first few, and if it has less
-    events."""
+def _worth_a_look(searched: Searched, guarantee: str, events: int, looks: int) -> bool:
+    """Whether this schedule may make a shorter story than that which is known."""
     best = searched.findings.get(guarantee)
-    if best is None or events < best.events:
+    if best is not None and events < best.events:
         return True
-    looked = searched.looked.get(guarantee, 0)
-    return looked < LOOKS and events <= best.events
+    few = searched.looked.get(guarantee, 0) < looks
+    return few and (best is None or events <= best.events)
 
 
 def _keep(searched: Searched, finding: Finding) -> None:
@@ -100,9 +110,10 @@ def _keep(searched: Searched, finding: Finding) -> None:
         found[name] = shorter
 
 
-def _length(finding: Finding) -> tuple[int, int]:
-    """Of two stories that with fewer events is the shorter one, then that with fewer datagrams."""
-    return finding.events, len(run_scenario(finding.scenario, finding.seed).log.sent)
+def _length(finding: Finding) -> tuple[int, int, int]:
+    """Of two stories that with fewer events is the shorter one, then that without an attacker, then by datagrams."""
+    forged = sum(event.kind == "forge" for event in finding.scenario.events)
+    return finding.events, forged, len(run_scenario(finding.scenario, finding.seed).log.sent)
 
 
 def shorten(finding: Finding) -> Finding:
@@ -149,6 +160,8 @@ def _simplify(scenario: Scenario, breaks: Callable[[Scenario], bool]) -> Scenari
 def _aimed(scenario: Scenario) -> Iterator[Scenario]:
     """The scenario, and again with its events a few datagrams earlier: there are fewer of them now."""
     yield scenario
+    if len(scenario.events) > FEW:
+        return
     for earlier in range(1, EARLIER + 1):
         events = tuple(
             replace(event, packet=event.packet - earlier) if event.packet > earlier else event

@@ -30,9 +30,8 @@ KEPT = tuple(number * MILLISECOND for number in (2, 15, 35, 150, 600, 1000, 5000
 DARK = tuple(number * MILLISECOND for number in (100, 500, 2000, 8000))
 FOR_GOOD = 200 * SECOND
 """Longer than any connection waits: who was cut off must be told."""
-NARROWED = (1230, 1300, 1400)
-"""What a road narrows to: more than the base of RFC 8899 §5.1.2, below which the search is slower than some connections
-are patient."""
+NARROWED = (300, 600, 1000, 1230, 1300, 1400)
+"""What a road narrows to: above and below the base of RFC 8899 §5.1.2."""
 UNTIL = 3000 * SECOND
 PATIENT: Mapping[str, Any] = {**WATCHFUL, "keep_alive_count": 12, "msl": 60 * SECOND}
 """TIME-WAIT then lasts longer than anybody waits for the acknowledgement of a FIN (user_timeout); and twelve questions
@@ -120,7 +119,7 @@ def _talks(rng: Random, settings: Mapping[str, Any]) -> tuple[Talk, ...]:
         make = rng.choice(HABITS)
         client, server = make(rng)
         if kind == "records":
-            longest = min(settings.get("max_record", 1 << 16) // 2, settings.get("send_buffer", 1 << 16))
+            longest = min(settings.get("max_record", 1 << 16), settings.get("send_buffer", 1 << 16))
             client, server = _in_records(rng, client, longest), _in_records(rng, server, longest)
         if together:
             talks.append(Talk(client, server, kind, start_ns=rng.choice((0, 0, 3, 40, 500)) * MILLISECOND))
