@@ -65,7 +65,7 @@ class Account:
     @property
     def over(self) -> bool:
         """It has nothing left to do or to hope for."""
-        return max(self.closed_ns, self.error_ns, self.gone_ns, self.aborted_ns) >= 0
+        return self.closed_ns >= 0 or self.error_ns >= 0 or self.gone_ns >= 0 or self.aborted_ns >= 0
 
     def all_sent(self) -> bytes:
         """Everything it has handed over."""
@@ -87,8 +87,9 @@ def content(seed: int, side: str, talk: int, size: int) -> bytes:
     Which follows which in them is another order for each side and talk; what comes behind is chance.
     """
     rng = derive_rng(seed, "content", side, str(talk))
-    offset, stride = rng.randrange(256), 4 * talk + (1 if side == "client" else 3)
-    first = bytes([(offset + stride * place) & 0xFF for place in range(min(size, 256))])
+    offset, stride = rng.randrange(256), 4 * talk + (1 if side == "client" else 3) & 0xFF
+    around = bytes(range(256)) * (stride + 1)
+    first = around[offset::stride][: min(size, 256)]
     return first + rng.randbytes(size - len(first))
 
 
@@ -102,7 +103,8 @@ class Applications:
         self.clients: list[Account] = []
         """The client's of each talk."""
         self._peer = server_address
-        self._waiting = len(scenario.talks)
+        self._going_on = 0
+        """A talk that was not over when `over` was asked last."""
         self._matched: dict[int, Account] = {}
         self._numbers: dict[int, int] = {}
         """The initial sequence number of each talk that was begun: it may be old when the server hears of it."""
@@ -112,8 +114,8 @@ class Applications:
             self.accounts.append(account)
             if talk.kind == "datagrams":
                 self._open_datagrams(number, talk, account)
-            else:
-                client.spawn(self._connect(number, talk, account))
+            elif not self._follows(number):
+                client.spawn(self._connect_in_turn(number))
         self.serve()
 
     def serve(self) -> None:
@@ -126,13 +128,18 @@ class Applications:
     @property
     def over(self) -> bool:
         """Every talk has ended for both of its sides."""
-        for number, account in enumerate(self.clients):
-            if not account.over:
-                return False
-            other = self._matched.get(number)
-            if other is not None and not other.over:
+        if not self.clients[self._going_on].over:
+            return False  # most often it is still the same one
+        for number in range(len(self.clients)):
+            if not self._is_over(number):
+                self._going_on = number
                 return False
         return True
+
+    def _is_over(self, number: int) -> bool:
+        """A talk has ended for both of its sides, or for the client if the server knows nothing of it."""
+        other = self._matched.get(number)
+        return self.clients[number].over and (other is None or other.over)
 
     def forget(self, host: Host) -> None:
         """`host` has lost its memory, and its applications with it."""
@@ -145,11 +152,25 @@ class Applications:
 
     # -- connections -------------------------------------------------------------------------------------------------
 
+    def _follows(self, number: int) -> bool:
+        """The connection of a talk comes after another one, and its task is that one's."""
+        talks = self.scenario.talks
+        return number > 0 and talks[number].again and "datagrams" not in (talks[number - 1].kind, talks[number].kind)
+
+    def _connect_in_turn(self, number: int) -> Task:
+        """Make the connection of a talk, and of those that follow it: so one task waits, and not one for each."""
+        talks = self.scenario.talks
+        yield from self._connect(number, talks[number], self.clients[number])
+        for later in range(number + 1, len(talks)):
+            if not self._follows(later):
+                return
+            yield from self._connect(later, talks[later], self.clients[later])
+
     def _connect(self, number: int, talk: Talk, account: Account) -> Task:
         host = self.client
         if talk.again and number:
             before = self.clients[number - 1]
-            yield lambda: before.over and getattr(self._matched.get(number - 1), "over", True)
+            yield lambda: before.over and self._is_over(number - 1)
         if talk.start_ns:
             yield from sleep(host, talk.start_ns)
         records = talk.kind == "records"
@@ -163,7 +184,7 @@ class Applications:
         account.began_ns = host.simulation.now
         account.port = connection.local_port
         self._numbers[number] = connection.sender.iss
-        yield HostCondition(lambda: connection.established or connection.end is not None)
+        yield HostCondition(lambda: connection.established or connection.end is not None, connection)
         if connection.end is not None:
             account.fail(host.simulation.now, connection.end.cause, str(connection.end))
             return
@@ -274,7 +295,7 @@ def _write(stream: Stream, account: Account, party: Party, data: bytes) -> Task:
     account.shutdown_ns = host.simulation.now
     stream.shutdown()
     account.waits_for = "flush"
-    yield HostCondition(lambda: stream.connection.drained)
+    yield HostCondition(lambda: stream.connection.drained, stream.connection)
     end = stream.connection.end
     if end is not None and end.cause != "closed":
         raise ConnectionEndedError(end)
@@ -295,7 +316,7 @@ def _send(stream: Stream, account: Account, data: memoryview, piece: int) -> Tas
         if account.kind == "records":
             yield from stream.send_record(part)
         else:
-            yield HostCondition(lambda: stream.connection.writable)
+            yield HostCondition(lambda: stream.connection.writable, stream.connection)
             part = part[: stream.send(part)]
         account.sent.append((simulation.now, part))
         data = data[len(part) :]

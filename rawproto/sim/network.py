@@ -11,16 +11,16 @@ in which its stack and its applications work. They are the same until a host's c
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappop, heappush
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from rawproto.errors import RawprotoError
 from rawproto.link.chance import derive_rng
 from rawproto.sim.clock import UntimedLink
 from rawproto.sim.guard import Guard, Lifted
+from rawproto.transport.connection import Connection
 from rawproto.transport.endpoint import Endpoint
 from rawproto.transport.stack import Stack
 
@@ -50,22 +50,31 @@ class Wire(Protocol):
 
 @dataclass(eq=False, slots=True)
 class HostCondition:
-    """A condition on what only its own host changes: called again only after something has happened there."""
+    """A condition on what only its own host changes: called again only after something has happened there.
+
+    With a `connection` it is on the state of that alone, and called again only after something has happened to it.
+    """
 
     check: Condition
+    connection: Connection | None = None
 
     def __call__(self) -> bool:
         """Whether the task can go on."""
         return self.check()
 
 
-class Waiting(NamedTuple):
+@dataclass(eq=False, slots=True)
+class Waiting:
     """An application, and what it waits for."""
 
     task: Task
     check: Condition
-    elsewhere: bool
+    elsewhere: bool = False
     """It may go on by what happens on other hosts."""
+    connection: Connection | None = None
+    """It can go on only by what happens to this one."""
+    polls: int = -1
+    """The connection's count when the condition was called last."""
 
 
 @dataclass(eq=False)
@@ -85,6 +94,8 @@ class Host:
     """The stack's time when its deadline was asked for. Each of its calls has a time of its own."""
     _tasks_at: int = -2
     """The stack's time when the tasks were last looked at; -2 if they must be looked at again in any case."""
+    _forgotten: bool = True
+    """No task can rely on what its connection tells of itself."""
     _looks_elsewhere: bool = False
     """A task may go on by what happens on other hosts."""
     boot: int = 0
@@ -145,13 +156,18 @@ class Host:
 
     def spawn(self, task: Task) -> None:
         """Start an application on this host; it runs up to its first wait when the simulation next runs."""
-        self.tasks.append(Waiting(task, _at_once, False))
+        self.tasks.append(Waiting(task, _at_once))
         self.fresh = True
 
-    @property
-    def busy(self) -> bool:
-        """There is something to do without waiting for time to pass."""
-        return self.more or self.wire.waiting > 0 or self.stack.endpoint.pending
+    def settle(self, now: int) -> bool:
+        """Do once what can be done without waiting for time to pass; tell whether there was anything."""
+        progress = self.fresh and self.run_tasks()
+        if self.more or self.wire.waiting or self.stack.endpoint.pending:
+            self.step(now)
+            progress = True
+        if not self.tasks or (self.stack.now == self._tasks_at and not self._looks_elsewhere):
+            return progress  # nothing has happened that an application waits for
+        return self.run_tasks() or progress
 
     def step(self, now: int) -> None:
         """One iteration of the stack, at the network's time `now`."""
@@ -162,7 +178,7 @@ class Host:
         tasks, boot = self.tasks, self.boot
         self._tasks_at = self.stack.now
         self.fresh = False
-        ready = [number for number, waiting in enumerate(tasks) if waiting[1]()]
+        ready = self._ready()
         if not ready:
             return False
         self.tasks = []
@@ -178,25 +194,35 @@ class Host:
         self._tasks_at = -2
         return True
 
+    def _ready(self) -> list[int]:
+        """Which of the tasks no longer have to wait."""
+        anew, self._forgotten = self._forgotten, False
+        ready = []
+        for number, waiting in enumerate(self.tasks):
+            connection = waiting.connection
+            if connection is not None:
+                if connection.polls == waiting.polls and not anew:
+                    continue
+                waiting.polls = connection.polls
+            if waiting.check():
+                ready.append(number)
+        return ready
+
     def _go_on(self, waiting: Waiting) -> None:
         # Asked again, because another application may have taken meanwhile what this one waited for.
         if not waiting.check():
             self.tasks.append(waiting)
             return
         boot = self.boot
-        with suppress(StopIteration):
-            condition = next(waiting.task)
-            if self.boot != boot:
-                return
-            if isinstance(condition, HostCondition):
-                self.tasks.append(Waiting(waiting.task, condition.check, False))
-            else:
-                self.tasks.append(Waiting(waiting.task, condition, True))
-
-    @property
-    def may_go_on(self) -> bool:
-        """Something may have happened that an application waits for."""
-        return bool(self.tasks) and (self._looks_elsewhere or self.stack.now != self._tasks_at)
+        condition = next(waiting.task, None)
+        if condition is None or self.boot != boot:
+            return  # it has ended, or has restarted its host
+        if isinstance(condition, HostCondition):
+            waiting.check, waiting.connection, waiting.elsewhere = condition.check, condition.connection, False
+        else:
+            waiting.check, waiting.connection, waiting.elsewhere = condition, None, True
+        waiting.polls = -1
+        self.tasks.append(waiting)
 
     def deadline(self) -> int | None:
         """When the stack wants to be called, whatever comes, in the network's time; None for never."""
@@ -216,6 +242,7 @@ class Host:
     def forget(self) -> None:
         """Something outside may have changed the host: ask and look anew."""
         self._deadline_of = self._tasks_at = -2
+        self._forgotten = True
 
 
 class Simulation:
@@ -309,14 +336,9 @@ class Simulation:
 
     def _step(self) -> bool:
         """One round of all hosts; tell whether anything was done."""
-        progress = bool(self._events) and self._act()
+        progress = bool(self._events) and self._events[0][0] <= self.now and self._act()
         for host in self.hosts:
-            if host.fresh and host.run_tasks():
-                progress = True
-            if host.busy:
-                host.step(self.now)
-                progress = True
-            if host.may_go_on and host.run_tasks():
+            if host.settle(self.now):
                 progress = True
         return progress
 

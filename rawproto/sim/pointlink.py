@@ -25,11 +25,11 @@ class PointLink(Link):
 
     def send(self, frames: Sequence[bytes], now: int, peer: str = "") -> None:
         """Hand `frames` to the port. Raises LinkError, before any is sent, for one over the MTU."""
-        longest = max(map(len, frames), default=0)
-        if longest > self.mtu:
-            raise LinkError(
-                errno.EMSGSIZE, f"a packet of {longest} bytes on {self.interface!r}, whose mtu is {self.mtu}"
-            )
+        for frame in frames:
+            if len(frame) > self.mtu:
+                raise LinkError(
+                    errno.EMSGSIZE, f"a packet of {len(frame)} bytes on {self.interface!r}, whose mtu is {self.mtu}"
+                )
         if self.port is None:
             raise LinkError(errno.ENETDOWN, f"{self.interface!r} is not connected to anything yet")
         self.port.send(frames, now)

@@ -163,19 +163,19 @@ class Port:
             for frame in frames:
                 self.meter.drop(now, "blackhole", frame, self.queue.bytes)
             return
-        if max(map(len, frames), default=0) > self.mtu:
-            frames = self._fitting(frames, now)
+        fitting = [frame for frame in frames if len(frame) <= self.mtu]
+        if len(fitting) < len(frames):
+            self._drop_longer(frames, now)
         if self.rate_bps is None:
-            self._pass(list(frames), now)
+            self._pass(fitting, now)
         else:
-            self._queue(frames, now, self.rate_bps)
+            self._queue(fitting, now, self.rate_bps)
         self._schedule()
 
-    def _fitting(self, frames: Sequence[bytes], now: int) -> list[bytes]:
+    def _drop_longer(self, frames: Sequence[bytes], now: int) -> None:
         for frame in frames:
             if len(frame) > self.mtu:
                 self.meter.drop(now, "mtu_drop", frame, self.queue.bytes)
-        return [frame for frame in frames if len(frame) <= self.mtu]
 
     def _pass(self, frames: list[bytes], now: int) -> None:
         self.meter.pass_on(frames, now)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from rawproto.errors import ConfigError
@@ -38,6 +40,7 @@ class Step:
     for_ns: int = 0
 
 
+@cache
 def parse_step(text: str) -> Step:
     """Read "send 1000", "send 16 by 1", "read all", "read 100", "wait 250 ms", "shutdown" or "abort".
 
@@ -176,6 +179,12 @@ class Scenario:
     def config(self) -> Config:
         """The settings, with the defaults of all others. Raises ConfigError."""
         try:
-            return Config(**self.settings)
+            return _config(tuple((name, type(value), value) for name, value in self.settings.items()))
         except TypeError as error:
             raise ConfigError(f"{self.name}: settings: {error}") from None
+
+
+@lru_cache(maxsize=256)
+def _config(settings: tuple[tuple[str, type, Any], ...]) -> Config:
+    """A value that runs by the thousand ask for again and again; with the types, since True equals 1."""
+    return Config(**{name: value for name, _, value in settings})

@@ -62,13 +62,13 @@ class Stream:
         """Hand over all of `data`, waiting for room. Raises ConnectionEndedError."""
         view = memoryview(data)
         while view:
-            yield HostCondition(lambda: self.connection.writable)
+            yield HostCondition(lambda: self.connection.writable, self.connection)
             view = view[self.send(bytes(view[: 1 << 16])) :]
 
     def recv(self, limit: int = 1 << 16) -> Generator[Condition, None, bytes]:
         """Wait for data and give up to `limit` bytes; b"" at the end of the stream. Raises ConnectionEndedError."""
         connection = self.connection
-        yield HostCondition(lambda: connection.readable)
+        yield HostCondition(lambda: connection.readable, connection)
         if connection.readable_data:
             return self.host.stack.recv(connection, limit, self.host.now)
         if not connection.receiver.at_end:
@@ -88,9 +88,11 @@ class Stream:
         Raises ConnectionEndedError; ProtocolError for a record that is empty or too long for the peer.
         """
         connection = self.connection
-        yield HostCondition(lambda: connection.writable)
+        yield HostCondition(lambda: connection.writable, connection)
         while not self.send(data):
-            yield HostCondition(lambda: connection.end is not None or connection.sender.space() >= len(data))
+            yield HostCondition(
+                lambda: connection.end is not None or connection.sender.space() >= len(data), connection
+            )
 
     def recv_record(self, limit: int = 1 << 32) -> Generator[Condition, None, tuple[bytes, int]]:
         """Wait for a record; give it, cut to `limit` bytes, and its full length. (b"", 0) once no more come.
@@ -98,7 +100,7 @@ class Stream:
         Raises ConnectionEndedError.
         """
         connection = self.connection
-        yield HostCondition(lambda: connection.readable)
+        yield HostCondition(lambda: connection.readable, connection)
         if connection.readable_data:
             return self.host.stack.recv_record(connection, limit, self.host.now)
         if not connection.receiver.at_end:
@@ -191,7 +193,7 @@ def accept(host: Host, listener: Listener) -> Generator[Condition, None, Stream]
 def connect(host: Host, peer: str, port: int, *, records: bool = False) -> Generator[Condition, None, Stream]:
     """Connect to `port` of `peer` and wait until that is done. Raises ConnectionEndedError."""
     connection = host.stack.connect(peer, port, host.now, records=records)
-    yield HostCondition(lambda: connection.established or connection.end is not None)
+    yield HostCondition(lambda: connection.established or connection.end is not None, connection)
     stream = Stream(host, connection)
     stream._check()
     return stream
@@ -199,7 +201,7 @@ def connect(host: Host, peer: str, port: int, *, records: bool = False) -> Gener
 
 def wait_closed(stream: Stream) -> Generator[Condition, None, None]:
     """Wait until the peer has acknowledged everything, the end of the stream included, or the connection is over."""
-    yield HostCondition(lambda: stream.connection.drained)
+    yield HostCondition(lambda: stream.connection.drained, stream.connection)
 
 
 def sleep(host: Host, duration_ns: int) -> Generator[Condition, None, None]:

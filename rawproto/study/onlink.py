@@ -16,6 +16,7 @@ from rawproto.link.script import Arrived, Sent
 from rawproto.sim.applications import Account
 from rawproto.sim.world import Run
 from rawproto.study.alignment import cover
+from rawproto.study.reduction import Reduction
 from rawproto.wire.frame import LinkType
 from rawproto.wire.rdt_format import ACK, DGM, FIN, FIXED, HEADER_LENGTH, RST, SYN, decode_options
 
@@ -95,6 +96,7 @@ class Flow:
     """When it broke such a silence with what it had sent before: a timeout, if nothing was heard since."""
     burst: int = 0
     """How many octets it has repeated since then, and soon after."""
+    reduction: Reduction = field(default_factory=Reduction)
     told: set[str] = field(default_factory=set)
 
 
@@ -105,6 +107,9 @@ class LinkView:
         self.run = run
         self.config = run.scenario.config()
         self._mask = (1 << self.config.sequence_bits) - 1
+        # A model of the path, as BBR has one, answers to losses in its own way; behind a translator none is recognised.
+        self._reduces = self.config.congestion_control in ("reno", "cubic") and run.scenario.road.topology != "nat"
+        self._arrived: set[bytes] = set()
 
     # -- which datagram is to blame ------------------------------------------------------------------------------------
 
@@ -159,6 +164,7 @@ class LinkView:
     def violations(self) -> Iterator[Found]:
         """All that the link shows."""
         yield from self._unsaid_ends()
+        self._arrived = {arrived.frame[-_rdt_size(arrived.frame) :] for arrived in self.run.log.arrived}
         intact = {sent.frame[-_rdt_size(sent.frame) :] for sent in self.run.log.sent if sent.number}
         forged = {sent.frame[-_rdt_size(sent.frame) :] for sent in self.run.log.sent if not sent.number} - intact
         flows: dict[tuple[str, tuple[bytes, int]], Flow] = {}
@@ -209,6 +215,7 @@ class LinkView:
             flow.held = []
             flow.ended = False
             flow.tries = {}
+            flow.reduction = Reduction()
             flow.told = set()
         seq = self._unwrap(header.seq, flow.nxt - flow.ended)  # a FIN takes no room in the window
         end = seq + header.length + bool(header.flags & SYN) + bool(header.flags & FIN)
@@ -221,6 +228,10 @@ class LinkView:
                 yield from self._loss_window(flow, header, sent)
         if octets:
             flow.quiet_ns = sent.time_ns
+        if header.length:
+            flow.reduction.on_octets(
+                seq, seq + header.length, max(end, flow.nxt), arrives=sent.frame[-header.size :] in self._arrived
+            )
         if end > flow.nxt:
             flow.nxt = end
             flow.ended = bool(header.flags & FIN)
@@ -248,6 +259,11 @@ class LinkView:
                 f"the {sent.side} had {in_flight} octets in flight after {delivered} were acknowledged: "
                 f"more than any congestion window that begins with {self._initial_window()}"
             )
+            yield "restraint", sent.time_ns, text, sent
+        peak = flow.reduction.peak
+        if flow.reduction.exceeds(in_flight, self.run.scenario.road.mtu) and self._reduces and "loss" not in flow.told:
+            flow.told.add("loss")
+            text = f"after a loss the {sent.side} had {in_flight} octets in flight, and {peak} at most before"
             yield "restraint", sent.time_ns, text, sent
 
     def _initial_window(self) -> int:
@@ -288,15 +304,15 @@ class LinkView:
                 yield "connection", account.aborted_ns, text, None
 
     def _reset_seen(self, account: Account) -> bool:
-        """A reset was sent or received at this end, at the latest when it was due."""
+        """A reset was sent or received at this end, at the latest when it was due; or nobody watched the link."""
         entries: list[Sent | Arrived] = [*self.run.log.sent, *self.run.log.arrived]
-        for entry in entries:
-            if entry.side == account.side and account.began_ns <= entry.time_ns <= account.aborted_ns + SOON_NS:
-                from_client = (entry.side == "client") == isinstance(entry, Sent)
-                header = read_header(entry.frame, from_client)
-                if header.flags & RST and header.peer[1] == account.port:
-                    return True
-        return False
+        seen = [
+            read_header(entry.frame, (entry.side == "client") == isinstance(entry, Sent))
+            for entry in entries
+            if entry.side == account.side and account.began_ns <= entry.time_ns <= account.aborted_ns + SOON_NS
+        ]
+        mine = [header.flags for header in seen if header.peer[1] == account.port]
+        return not mine or any(flags & RST for flags in mine)
 
     def _on_arrived(self, flow: Flow, header: Header, intact: bool, now: int) -> None:
         flow.tries.clear()
@@ -309,6 +325,7 @@ class LinkView:
         for start, end in header.sack:
             cover(flow.held, ack + start, ack + end)
         flow.acked = max(flow.acked, ack)
+        flow.reduction.on_acked(flow.acked, flow.nxt)
         flow.held = [(start, end) for start, end in flow.held if start > flow.acked]
         flow.edge = max(flow.edge, ack + header.wnd)
 

@@ -50,13 +50,13 @@ class RdtCodec:
         """Bytes that the options of `segment` take in its first datagram."""
         return len(_options(segment, self._mask))
 
-    def count(self, segment: Segment, mss: int) -> int:
+    def count(self, segment: Segment, mss: int, options_length: int | None = None) -> int:
         """How many datagrams `segment` takes when none may carry more than `mss` bytes of options and payload.
 
-        Options ride in the first datagram and take their room from its payload. An unreliable datagram is one,
-        whatever its length.
+        Options ride in the first datagram and take their room from its payload; their length need not be found anew if
+        it is given. An unreliable datagram is one, whatever its length.
         """
-        room = mss - len(_options(segment, self._mask))
+        room = mss - (self.options_length(segment) if options_length is None else options_length)
         length = len(segment.payload)
         return 1 if length <= room or segment.flags & DGM else 1 - (room - length) // mss
 
@@ -221,7 +221,7 @@ def _options(segment: Segment, mask: int) -> bytes:
     seen = segment.seen
     dsack = segment.dsack
     return rdt.encode_options(
-        tuple((start - ack, end - ack) for start, end in segment.sack),
+        segment.sack and tuple((start - ack, end - ack) for start, end in segment.sack),
         None if seen is None else (seen[0], min(seen[1] // 1000, 0xFFFF_FFFF)),
         segment.mss,
         segment.cookie,

@@ -34,7 +34,7 @@ from rawproto.transport.receiver import Receiver
 from rawproto.transport.records import MAX_RECORDS
 from rawproto.transport.segment import ACK, CWR, EOR, FIN, PSH, RST, SYN, Segment
 from rawproto.transport.sender import Sender, Sending
-from rawproto.transport.state import RECEIVING, SENDING, SYNCHRONIZING, Event, State, advance
+from rawproto.transport.state import RECEIVING, SENDING, SYNCHRONIZED, SYNCHRONIZING, Event, State, advance
 from rawproto.transport.statistics import Stats, collect
 from rawproto.transport.trace import Ended, StateChanged, TimerFired, Trace
 
@@ -109,6 +109,10 @@ class Connection:
         """Nobody reads any more: data that still comes is refused."""
         self.largest_received = -1
         self.largest_time = 0
+        self.polls = 0
+        """How often it was asked what it has to send: it is after all that may have changed anything of it."""
+        self.said_all = False
+        """What `poll_transmit` gave last only acknowledges, and is all: the next call would give None."""
         self._wake = wake
         self._shutdown_asked = False
         self._opened_ns = 0
@@ -261,7 +265,7 @@ class Connection:
     @property
     def established(self) -> bool:
         """The handshake is done, and the connection is not over."""
-        return self.state not in (State.CLOSED, *SYNCHRONIZING)
+        return self.state in SYNCHRONIZED
 
     @property
     def readable(self) -> bool:
@@ -338,18 +342,17 @@ class Connection:
         """When `handle_timeout` wants to be called, in ns; None for never."""
         if self.end is not None:
             return None
-        deadlines = (
-            timers.next_timeout(self.sender),
+        return timers.next_timeout(
+            self.sender,
             self.acks.deadline,
             self.deadline,
             self._give_up_at(),
             self.cookie.deadline,
-            self._idle_deadline(),
+            self._idle_deadline() if self.keep_alive.enabled else None,
         )
-        return min((at for at in deadlines if at is not None), default=None)
 
     def _idle_deadline(self) -> int | None:
-        return self.keep_alive.next_timeout(owed=self._busy) if self.keep_alive.enabled else None
+        return self.keep_alive.next_timeout(owed=self._busy)
 
     @property
     def _busy(self) -> bool:
@@ -417,6 +420,7 @@ class Connection:
 
         `count` and `packet_number` are set for the MSS of `mss`; encode it before the next call.
         """
+        self.said_all = False
         if self.reset is not None:
             segment, self.reset = self.reset, None
             return self._emit(segment, "reset", now)
@@ -428,7 +432,11 @@ class Connection:
         sending = self._next_sending(now)
         if sending is not None:
             return self._emit_range(sending, now) or self._emit_ack(now)
-        return self._poll_probe(now) or (self._emit_ack(now) if self.acks.reason else None)
+        probe = self._poll_probe(now)
+        if probe is not None or not self.acks.reason:
+            return probe
+        self.said_all = True
+        return self._emit_ack(now)
 
     def _poll_probe(self, now: int) -> Segment | None:
         """A segment without octets that the peer must answer, if one is due: for its window, its life, or the path."""
@@ -441,8 +449,8 @@ class Connection:
         if self._probe_due:
             self._probe_due = False
             return self._emit(self.segment(ACK, sender.snd_una - 1, now), "keep-alive probe", now)
-        size = sender.path.probe_due() if self.state in SENDING or sender.unsent else 0
-        if size:
+        size = sender.path.probe_due()
+        if size and (self.state in SENDING or sender.unsent):
             segment = self.segment(ACK, sender.snd_nxt, now)
             segment.probe = size
             sender.path.on_probe_sent(size, now, max(sender.rtt.rto, PROBE_TIMER))
@@ -469,6 +477,7 @@ class Connection:
         sender = self.sender
         if sending.start == sender.iss:
             segment, first_length, options = handshake.syn(self, now), 1, 0
+            segment.count = self.codec.count(segment, sender.mss)
         else:
             segment = self.segment(ACK, sending.start, now)
             self._fill(segment, sending)
@@ -476,7 +485,7 @@ class Connection:
             if self.acks.reason and segment.payload and -len(segment.payload) % sender.mss < options:
                 return None  # it goes ahead by itself: as many datagrams, and none of them cut short
             first_length = min(len(segment.payload), sender.mss - options)
-        segment.count = self.codec.count(segment, sender.mss)
+            segment.count = self.codec.count(segment, sender.mss, options)
         segment.packet_number = sender.packet_number
         if sending.chunk is None and segment.payload:
             segment.flags |= self.ecn.flags(new_data=True) & CWR

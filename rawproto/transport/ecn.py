@@ -53,11 +53,11 @@ class Ecn:
             self.echo = True
 
     def must_reduce(self, flags: int, snd_una: int, snd_nxt: int) -> bool:
-        """Tell whether an echo asks for a reduction: 'at most once per window of data' (§6.1.2).
+        """Tell whether an echo, a segment with ECE, asks for a reduction: 'at most once per window of data' (§6.1.2).
 
         What acknowledges that window's last octet still echoes it: CWR goes out behind that octet.
         """
-        if not self.active or not flags & ECE or flags & SYN or snd_una <= self._reduced_until:
+        if not self.active or flags & SYN or snd_una <= self._reduced_until:
             return False
         self._reduced_until = snd_nxt
         self.say_reduced = True

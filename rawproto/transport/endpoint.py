@@ -153,7 +153,9 @@ class Endpoint:
                 self._receive_datagram(peer, segment)
                 continue
             connection = self.connections.get((segment.destination_port, peer, segment.source_port))
-            if connection is None or self._begins_anew(connection, peer, segment, now):
+            if connection is None or (
+                connection.state is State.TIME_WAIT and self._begins_anew(connection, peer, segment, now)
+            ):
                 self._receive_for_none(peer, segment, now, connection)
                 continue
             if self._space.narrow:
@@ -175,7 +177,7 @@ class Endpoint:
         RFC 9293 §3.10.7.4, MAY-2: if the new ISN is larger than the last sequence number of the old connection.
         """
         listener = self.listeners.get(segment.destination_port)
-        if old.state is not State.TIME_WAIT or listener is None:
+        if listener is None:
             return False
         if segment.flags & (SYN | ACK | RST) == SYN:
             return self._is_later(segment.seq, old.receiver.rcv_nxt)
@@ -350,16 +352,18 @@ class Endpoint:
 
     def _poll(self, connection: Connection, batches: list[Batch], now: int) -> None:
         """Take from `connection` as much as one full segment holds; more of it waits for the next call."""
+        connection.polls += 1
         budget = self.config.segment_size
         while budget > 0:
             segment = connection.poll_transmit(now)
-            if segment is None:
+            if segment is not None:
+                batches.append((connection.peer, self.codec.encode(segment, connection.mss), segment.ect))
+                budget -= len(segment.payload)
+            if segment is None or connection.said_all:
                 if connection.end is not None:
                     self._remove(connection)
                 self._note_deadline(connection)
                 return
-            batches.append((connection.peer, self.codec.encode(segment, connection.mss), segment.ect))
-            budget -= len(segment.payload)
         self._dirty[connection] = None
 
     # -- bookkeeping ---------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from rawproto.errors import ConfigError
 from rawproto.transport.congestion.base import AckSample
 from rawproto.transport.recovery import Phase
 from rawproto.transport.scoreboard import Delivery, Lost
-from rawproto.transport.segment import MIN_MSS, Segment
+from rawproto.transport.segment import ECE, MIN_MSS, Segment
 from rawproto.transport.trace import PacketsLost
 from rawproto.wire.rdt_format import HEADER_LENGTH
 
@@ -30,16 +30,18 @@ _EVERYTHING = 1 << 62
 
 def take_ack(sender: Sender, segment: Segment, now: int) -> None:
     """Take in an acceptable acknowledgement (RFC 9293 §3.10.7.4, fifth), with its ranges (RFC 2018)."""
+    rtt = _take_seen(sender, segment, now)
+    if sender.snd_una == sender.snd_nxt and not rtt and segment.dsack is None and not segment.flags & ECE:
+        return  # nothing is outstanding that it could be news of
     board = sender.scoreboard
     prior_in_flight = board.in_flight
-    rtt = _take_seen(sender, segment, now)
     delivery, advanced = _take_ranges(sender, segment, now)
     sender.rack.on_delivery(delivery, max(segment.ack, segment.sack[-1][1] if segment.sack else 0))
     _take_evidence(sender, segment, delivery)
     while sender.bursts and sender.bursts[0].end <= sender.snd_una:
         sender.bursts.popleft()
     lost = find_losses(sender, now, prior_in_flight)
-    if sender.ecn.must_reduce(segment.flags, sender.snd_una, sender.snd_nxt):
+    if segment.flags & ECE and sender.ecn.must_reduce(segment.flags, sender.snd_una, sender.snd_nxt):
         _begin(sender, Phase.REDUCING, prior_in_flight, now, "an ECN mark came back", marked=True)
     if sender.tail.on_ack(sender.snd_una, sender.rack.largest_seen, duplicate=segment.dsack is not None):
         _begin(sender, Phase.REDUCING, prior_in_flight, now, "a tail loss probe repaired a loss")

@@ -39,7 +39,10 @@ class CookieEcho:
         self._interval = self._most = 0
 
     def hold(self, data: bytes, now: int, rto: int) -> None:
-        """A cookie came: give it back with all that is sent from now on."""
+        """A cookie came: give it back with all that is sent from now on; first alone after `rto`.
+
+        That is the initial one if a round trip took longer: the cookie does not live long enough for a slow start.
+        """
         self.data = data
         self._interval, self._most = rto, MOST_TIMEOUTS * rto
         self.deadline = now + rto
@@ -85,7 +88,7 @@ def receive_in_syn_sent(connection: Connection, segment: Segment, now: int) -> s
     take_ack(sender, segment, now)
     take_window(sender, segment, now)
     if 0 < len(segment.cookie) <= MAX_COOKIE:
-        connection.cookie.hold(segment.cookie, now, sender.rtt.rto)
+        connection.cookie.hold(segment.cookie, now, min(sender.rtt.rto, connection.config.initial_rto))
         # In each datagram: one that overtakes those before it must not come to a listener that knows nothing of us.
         sender.reserved = len(segment.cookie) + 5 & ~3
     connection.acks.at_once("ACK of SYN")

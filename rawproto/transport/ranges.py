@@ -36,7 +36,7 @@ class RangeSet:
 
     def first(self, count: int) -> tuple[tuple[int, int], ...]:
         """Give the lowest `count` ranges."""
-        return tuple(zip(self._starts[:count], self._ends[:count], strict=True))
+        return tuple(zip(self._starts[:count], self._ends[:count], strict=True)) if self._starts else ()
 
     def covers(self, start: int, end: int) -> bool:
         """Tell whether all of `[start, end)` is in the set."""

@@ -21,7 +21,7 @@ class RttEstimator:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._base = config.initial_rto
+        self._base = min(config.initial_rto, config.max_rto)
         self.backoffs = 0
         self.srtt = 0
         self.rttvar = 0
@@ -31,6 +31,8 @@ class RttEstimator:
     @property
     def rto(self) -> int:
         """The timeout as it stands: doubled for each expiry since the last sample (§5.5), up to the cap (§2.5)."""
+        if not self.backoffs:
+            return self._base
         return min(self._base << min(self.backoffs, 32), self._config.max_rto)
 
     def back_off(self) -> None:

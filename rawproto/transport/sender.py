@@ -360,7 +360,6 @@ class Sender:
         if not self.scoreboard:
             self.rack.deadline = None
         self.arm_tail(now)
-        self.update_chronograph(now)
 
     def arm_tail(self, now: int) -> None:
         """Start the timer of the tail loss probe, if one may be wanted (RFC 8985 §7.2); SYN has the timeout alone."""
@@ -374,16 +373,17 @@ class Sender:
 
     def silent_since(self) -> int | None:
         """Since when the peer owes an answer, in ns; None if it owes none."""
-        owed = self.snd_una < self.snd_nxt or self.persist.running
-        return self.silence_since if owed else None
+        if self.snd_una < self.snd_nxt or self.persist.running:
+            return self.silence_since
+        return None
 
     # -- what is told of it ----------------------------------------------------------------------------------
 
     def update_chronograph(self, now: int) -> None:
         """Note whether there is something to do, and what holds it back."""
-        waiting = self.unsent > 0
-        closed = waiting and self.window.usable(self.snd_nxt, self.unsent, self.fin) < min(self.mss, self.unsent)
-        self.chronograph.update(now, busy=waiting or len(self.scoreboard) > 0, rwnd_limited=closed)
+        unsent = self.unsent
+        closed = unsent > 0 and self.window.usable(self.snd_nxt, unsent, self.fin) < min(self.mss, unsent)
+        self.chronograph.update(now, busy=unsent > 0 or len(self.scoreboard) > 0, rwnd_limited=closed)
 
     def fired(self, timer: str, after: int, now: int) -> None:
         """Trace that a timer ran out."""

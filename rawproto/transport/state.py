@@ -18,7 +18,7 @@ from enum import StrEnum
 
 from rawproto.errors import ProtocolError
 
-__all__ = ["RECEIVING", "SENDING", "SYNCHRONIZING", "TRANSITIONS", "Event", "State", "advance"]
+__all__ = ["RECEIVING", "SENDING", "SYNCHRONIZED", "SYNCHRONIZING", "TRANSITIONS", "Event", "State", "advance"]
 
 
 class State(StrEnum):
@@ -74,6 +74,8 @@ SYNCHRONIZING = frozenset((_S.SYN_SENT, _S.SYN_RECEIVED))
 """The handshake is not done."""
 SENDING = frozenset((_S.ESTABLISHED, _S.CLOSE_WAIT))
 """The application may hand over more."""
+SYNCHRONIZED = frozenset(State) - SYNCHRONIZING - {_S.CLOSED}
+"""The handshake is done, and the connection is not over."""
 RECEIVING = frozenset((_S.ESTABLISHED, _S.FIN_WAIT_1, _S.FIN_WAIT_2))
 """The peer may have more to send."""
 

@@ -15,19 +15,23 @@ if TYPE_CHECKING:
 __all__ = ["handle_timeout", "next_timeout"]
 
 
-def next_timeout(sender: Sender) -> int | None:
-    """The earliest of all timers of this half."""
-    # RFC 8899 §5.1.1: 'a sender ... MAY' let the search rest while there is nothing to send.
-    path = sender.path.next_timeout() if sender.scoreboard or sender.unsent else None
-    deadlines = (
-        sender.rto_deadline,
+def next_timeout(sender: Sender, *others: int | None) -> int | None:
+    """The earliest of all timers of this half, and of `others`."""
+    path = sender.path.next_timeout()
+    if path is not None and not (sender.scoreboard or sender.unsent):
+        path = None  # RFC 8899 §5.1.1: 'a sender ... MAY' let the search rest while there is nothing to send
+    earliest = sender.rto_deadline
+    for at in (
         sender.pacing_deadline,
         sender.rack.deadline,
         sender.tail.deadline,
         sender.persist.deadline,
         path,
-    )
-    return min((at for at in deadlines if at is not None), default=None)
+        *others,
+    ):
+        if at is not None and (earliest is None or at < earliest):
+            earliest = at
+    return earliest
 
 
 def handle_timeout(sender: Sender, now: int) -> None:

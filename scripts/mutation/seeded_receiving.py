@@ -230,13 +230,6 @@ BUGS = (
         "of joined datagrams the flags of the last are dropped",
     ),
     bug(
-        "half-the-space-counts-as-new",
-        "sequence",
-        "return reference - self._half + (number - reference + self._half & self.mask)",
-        "return reference - self._half + 1 + (number - reference + self._half - 1 & self.mask)",
-        "a number exactly half the space away is taken for the larger one",
-    ),
-    bug(
         "numbers-are-never-negative",
         "sequence",
         "return reference - self._half + (number - reference + self._half & self.mask)",

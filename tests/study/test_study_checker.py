@@ -255,7 +255,8 @@ def a_host_forgets_and_the_other_is_told(pair: Pair) -> None:
 @holds("complete")
 def the_sender_ends_it_by_force(pair: Pair) -> None:
     cut_short(pair)
-    pair.client.shutdown_ns, pair.client.aborted_ns = -1, 30 * MS
+    pair.client.shutdown_ns = -1
+    force(pair, pair.client, 30 * MS)
     pair.taker.fail(60 * MS, "reset", "the peer reset the connection")
 
 
@@ -358,6 +359,20 @@ def reset(one: Account) -> None:
     one.closed_ns = -1
 
 
+def force(pair: Pair, one: Account, at_ns: int) -> None:
+    """`one` ends the connection by force, and its reset leaves."""
+    one.aborted_ns = at_ns
+    goes(pair, 20, 98, datagram(98))
+    frame = datagram(99, to_server=one.side == "client", flags=RST)
+    pair.log.sent.append(Sent(at_ns, one.side, 99, frame, ("drop",)))
+
+
+@breaks("connection")
+def an_end_by_force_that_nobody_is_told_of(pair: Pair) -> None:
+    force(pair, pair.taker, 45 * MS)
+    pair.log.sent.pop()
+
+
 @breaks("connection")
 def a_connection_that_nobody_opened(pair: Pair) -> None:
     pair.others = [account("server", -1, b"", b"")]
@@ -408,7 +423,7 @@ def the_server_is_connected_when_the_client_is(pair: Pair) -> None:
 @holds("connection")
 def a_reset_after_the_other_side_has_ended_it_by_force(pair: Pair) -> None:
     reset(pair.client)
-    pair.taker.aborted_ns = 45 * MS
+    force(pair, pair.taker, 45 * MS)
 
 
 @holds("connection")

@@ -62,6 +62,7 @@ def test_words_that_are_swapped_are_damage_to_integrity(data: st.DataObject, str
 @given(data=st.data(), stream=streams())
 def test_blocks_that_change_places_are_damage_to_order(data: st.DataObject, stream: bytes) -> None:
     a, b, c = data.draw(cuts(stream[:-WINDOW], 3))
+    assume(stream[b - 1 : b] != stream[c - 1 : c])  # or that octet may as well be the other block's
     assert named(stream, stream[:a] + stream[b:c] + stream[a:b] + stream[c:]) == {"order"}
 
 

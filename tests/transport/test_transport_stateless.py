@@ -156,6 +156,22 @@ def test_the_cookie_is_repeated_ever_less_often() -> None:
     assert repeats == [200, 600, 1400, 3000, 6200]
 
 
+@pytest.mark.rdt("5.10-6")
+def test_a_slow_round_trip_leaves_time_for_several_repeats_while_the_cookie_lives() -> None:
+    """The answer to the SYN was twenty seconds late; thirty after it was made nobody takes the cookie any more."""
+    pair = Pair()
+    pair.client.accepts = lambda data: bool(data[3] & SYN)
+    pair.listen()
+    pair.delay("server", 0, 20 * SECOND)
+    pair.drop("server", 1, 2, 3, 4, 5, 6)
+    client = pair.client.endpoint.connect("server", 80, 0)
+    pair.run_until(lambda: client.established)
+    assert client.sender.rtt.rto > 10 * SECOND
+    start = pair.now
+    pair.run(9 * SECOND)
+    assert [round((at - start) / SECOND) for timer, at in pair.client.timers() if timer == "cookie"] == [1, 3, 7]
+
+
 def test_a_client_whose_listener_vanished_gives_up() -> None:
     """Nothing it sent is outstanding, and yet it waits for an answer: not without end (RFC 9293 §3.8.3)."""
     pair = Pair()

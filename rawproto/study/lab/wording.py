@@ -35,6 +35,8 @@ MEANINGS = {
 """What each guarantee is, in a sentence; docs/guarantees.md says it exactly."""
 
 MECHANISM_NAMES = {
+    "none": "everything on",
+    "all": "everything off",
     "isn": "keyed initial numbers",
     "challenge_ack": "challenge ACKs",
     "time_wait": "TIME-WAIT",
