@@ -14,7 +14,7 @@ from rawproto.wire.checksum import internet_checksum
 from rawproto.wire.frame import LinkType
 from rawproto.wire.rdt_format import ACK, FIN, FIXED, HEADER_LENGTH, IP_PROTOCOL, PSH, RST, SYN, VERSION
 
-__all__ = ["FORGED_DATA", "FORGERIES", "Forgery", "Seal", "forge", "rdt_offset"]
+__all__ = ["FORGED_DATA", "FORGERIES", "NEAR", "Forgery", "Seal", "forge", "rdt_offset"]
 
 Seal = Callable[[bytes, bytes], int]
 """Computes the checksum field: of the header without that field, and of what follows the header."""

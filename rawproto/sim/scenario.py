@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from functools import cache
 from typing import Any
 
 from rawproto.errors import ConfigError
@@ -40,7 +39,7 @@ class Step:
     for_ns: int = 0
 
 
-@cache
+@lru_cache(maxsize=4096)
 def parse_step(text: str) -> Step:
     """Read "send 1000", "send 16 by 1", "read all", "read 100", "wait 250 ms", "shutdown" or "abort".
 
@@ -146,7 +145,7 @@ class Road:
             raise ConfigError(f"topology is {self.topology!r}; it must be one of: {', '.join(TOPOLOGIES)}")
         if self.queue not in QUEUES:
             raise ConfigError(f"queue is {self.queue!r}; it must be one of {', '.join(QUEUES[1:])}, or left out")
-        for name, least in (("delay_ns", 0), ("mtu", LEAST_MTU), ("rate_bps", 1), ("queue_bytes", 0)):
+        for name, least in (("delay_ns", 0), ("mtu", LEAST_MTU), ("rate_bps", 1), ("queue_bytes", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"{name} of the road is {value}: give {least} or more")

@@ -51,6 +51,10 @@ DARK = tuple(replace(event, start_ns=0) for event in CUT)
 NARROWS = (Event("shrink_mtu", "client", start_ns=40 * MILLISECOND, at=600),)
 
 WORLDS: tuple[tuple[Ground, tuple[Event, ...] | None], ...] = (
+    (
+        Ground("silence in the middle", (Talk(Party(("send 100000",)), Party()),), ()),
+        (Event("outage", "server", start_ns=60 * MILLISECOND, for_ns=SECOND),),
+    ),
     (Ground("bits and pieces", (Talk(TALKATIVE, TALKATIVE),), ("drop", "delay", "duplicate"), 14), None),
     (
         Ground(
@@ -63,7 +67,7 @@ WORLDS: tuple[tuple[Ground, tuple[Event, ...] | None], ...] = (
     (
         Ground(
             "records longer than a datagram",
-            (Talk(Party(("send 12000 by 3000",)), Party(("send 900 by 90",)), kind="records"),),
+            (Talk(Party(("send 30000 by 3000",)), Party(("send 900 by 90",)), kind="records"),),
             ("drop", "delay"),
             14,
         ),
@@ -119,7 +123,7 @@ WORLDS: tuple[tuple[Ground, tuple[Event, ...] | None], ...] = (
     ),
     (
         Ground("who only listens", (Talk(Party(("await 100", "send 10")), Party(("send 100",))),), (),
-               settings={"keep_alive": False}),
+               settings={"keep_alive": False, "connect_timeout": 3600 * SECOND}),
         (Event("drop", "client", 2),),
     ),
     (

@@ -84,8 +84,8 @@ BUGS = (
     bug(
         "timer-is-left-out",
         "timers",
-        "        sender.rto_deadline,\n",
-        "",
+        "    earliest = sender.rto_deadline\n",
+        "    earliest: int | None = None\n",
         "the retransmission timer is not among those that are waited for",
     ),
     bug(

@@ -35,11 +35,13 @@ def test_a_step_is_read(text: str, step: Step) -> None:
     assert parse_step(text) == step
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "send", "send 0", "send -1", "send 1.5", "send x", "send 5 by 0", "send 5 in 2", "read end", "await all"]
-    + ["wait 5", "wait -5 s", "wait 5 hours", "shutdown now", "close", "SEND 5"],
+NO_STEPS = (
+    *("", "send", "send 0", "send -1", "send 1.5", "send x", "send 5 by 0", "send 5 in 2", "read end", "await all"),
+    *("wait 5", "wait -5 s", "wait 5 hours", "shutdown now", "close", "SEND 5"),
 )
+
+
+@pytest.mark.parametrize("text", NO_STEPS)
 def test_what_is_no_step_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"is no step; those are: send N, .+ \(or ms, us, ns\)$"):
         parse_step(text)

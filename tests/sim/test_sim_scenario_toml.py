@@ -48,7 +48,7 @@ ROADS = optional(
     delay_ns=TIMES,
     mtu=st.integers(124, 9000),
     rate_bps=st.integers(1, 1 << 40),
-    queue_bytes=st.integers(0, 1 << 30),
+    queue_bytes=st.integers(1, 1 << 30),
     impairment=IMPAIRMENTS,
 ).map(lambda given: Road(**given))
 WRITES = st.lists(st.sampled_from(["send 3000", "send 16 by 1", "wait 250 ms", "await end", "shutdown", "abort"]))

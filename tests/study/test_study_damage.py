@@ -68,7 +68,7 @@ def test_blocks_that_change_places_are_damage_to_order(data: st.DataObject, stre
 
 @given(data=st.data(), stream=streams())
 def test_a_block_that_comes_late_is_damage_to_order(data: st.DataObject, stream: bytes) -> None:
-    a, b = data.draw(cuts(stream[: -WINDOW], 2))
+    a, b = data.draw(cuts(stream[:-WINDOW], 2))
     assert named(stream, stream[:a] + stream[b:] + stream[a:b]) == {"order"}
 
 
@@ -102,7 +102,7 @@ def test_octets_of_another_connection_are_not_fresh(data: st.DataObject, stream:
 
 @given(data=st.data(), stream=streams())
 def test_a_hole_is_something_missing(data: st.DataObject, stream: bytes) -> None:
-    a, b = data.draw(cuts(stream[: -WINDOW], 2, 1))
+    a, b = data.draw(cuts(stream[:-WINDOW], 2, 1))
     damages = find_damage(stream, stream[:a] + stream[b:])
     assert {damage.guarantee for damage in damages} == {"complete"}
     assert sum(damage.length for damage in damages) == b - a

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rawproto.link.forgery import FORGERIES
+from rawproto.link.forgery import FORGERIES, NEAR
 from rawproto.link.script import Event
 from rawproto.sim.quantities import time_text
 from rawproto.study.lab.mechanisms import ALL_OFF, MECHANISMS, Mechanism
@@ -116,4 +116,4 @@ def _forgery(event: Event) -> str:
     forged = FORGERIES[event.what]
     if forged.from_nobody:
         return forged.text
-    return f"{forged.text}, {f'number {event.at}' if forged.blind else f'{event.at} past the number that is next'}"
+    return f"{forged.text}, {f'number {event.at}' if forged.blind else f'{NEAR + event.at} past the number that is next'}"
