@@ -27,7 +27,7 @@ CANARIES = {
     "timeout-keeps-the-window": "restraint",
     "loss-keeps-the-window": "restraint",
 }
-SOON = 32
+SOON = 12
 """Schedules that are enough to see each canary."""
 
 

@@ -204,13 +204,19 @@ class Applications:
             self._open(host, stream.connection, account, party, number if number >= 0 else len(self.accounts) + 1000)
 
     def _talk_of(self, connection: Connection, kind: str) -> int:
-        """The talk that a connection must be, if it is any: the last with its port and number that is not taken."""
+        """The talk that a connection must be, if it is any and was not yet: the last with its port and number.
+
+        Two may have the same number, if no clock ran between them: then the one whose client is connected.
+        """
         irs = connection.receiver.irs
-        for number in reversed(range(len(self.clients))):
-            account = self.clients[number]
-            if account.port == connection.peer_port and account.kind == kind and self._numbers.get(number) == irs:
-                return -1 if number in self._matched else number
-        return -1
+        alike = [
+            number
+            for number, account in reversed(tuple(enumerate(self.clients)))
+            if account.port == connection.peer_port and account.kind == kind and self._numbers.get(number) == irs
+        ]
+        connected = [number for number in alike if self.clients[number].open_ns >= 0]
+        found = next(iter(connected or alike), -1)
+        return -1 if found in self._matched else found
 
     def _open(self, host: Host, connection: Connection, account: Account, party: Party, number: int) -> None:
         account.open_ns = host.simulation.now

@@ -194,7 +194,7 @@ class Checker:
         told = [
             f"the {account.side} was told: {account.error_text}"
             if account.error
-            else f"the {account.side} waits {WAITING[account.waits_for]}"
+            else f"the {account.side} waits {WAITING.get(account.waits_for, f'to {account.waits_for}')}"
             for account in (way.sender, way.receiver)
             if account.error or account.waits_for
         ]

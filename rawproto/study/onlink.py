@@ -298,7 +298,7 @@ class LinkView:
         for account in self.run.accounts:
             if account.aborted_ns < 0 or account.open_ns < 0 or account.gone_ns >= 0:
                 continue
-            over = 0 <= account.error_ns <= account.aborted_ns
+            over = 0 <= account.error_ns <= account.aborted_ns and account.error != "aborted"
             if not over and not self._reset_seen(account):
                 text = f"the {account.side} ended the connection by force, and did not tell the other side"
                 yield "connection", account.aborted_ns, text, None

@@ -55,6 +55,19 @@ WORLDS: tuple[tuple[Ground, tuple[Event, ...] | None], ...] = (
         Ground("silence in the middle", (Talk(Party(("send 100000",)), Party()),), ()),
         (Event("outage", "server", start_ns=60 * MILLISECOND, for_ns=SECOND),),
     ),
+    (
+        Ground("a loss in the middle", (Talk(Party(("send 200000",)), Party()),), ()),
+        (Event("drop", "client", 40),),
+    ),
+    (
+        Ground(
+            "ended by force",
+            (Talk(Party(("send 100", "wait 1 s", "abort")), Party(("send 100", "wait 300 s"))),),
+            (),
+            settings={"keep_alive": False},
+        ),
+        (),
+    ),
     (Ground("bits and pieces", (Talk(TALKATIVE, TALKATIVE),), ("drop", "delay", "duplicate"), 14), None),
     (
         Ground(
@@ -155,15 +168,6 @@ WORLDS: tuple[tuple[Ground, tuple[Event, ...] | None], ...] = (
     (
         Ground("a copy comes after a restart", (Talk(Party(("send 100",)), Party()),), ()),
         (Event("duplicate", "client", 2, for_ns=5 * SECOND), Event("restart", "server", start_ns=3 * SECOND)),
-    ),
-    (
-        Ground(
-            "ended by force",
-            (Talk(Party(("send 100", "wait 1 s", "abort")), Party(("send 100", "wait 300 s"))),),
-            (),
-            settings={"keep_alive": False},
-        ),
-        (),
     ),
 )  # fmt: skip
 """Worlds of their own, with the events that happen in them; None for events that are drawn."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rawproto.link.script import Event
@@ -187,6 +189,16 @@ def test_a_connection_that_nobody_opened_is_a_ghost() -> None:
     ghosts = [account for account in run.accounts if account.talk < 0]
     assert [(ghost.side, ghost.began_ns) for ghost in ghosts] == [("server", about(5 * SECOND + DELAY))]
     assert ghosts[0].port == accounts(run)[0].port
+
+
+def test_two_with_the_same_number_are_told_apart_by_who_is_connected() -> None:
+    """The first is ended by force before the server has it, and the clock of the client stands still."""
+    first = Talk(Party(("send 100", "abort")), client_port=50_000)
+    second = Talk(Party(("send 20",)), client_port=50_000, again=True)
+    back = Event("jump", "client", start_ns=1, for_ns=-SECOND)
+    run = play(first, replace(second, start_ns=MS), events=(back, Event("drop", "client", 4)))
+    ours = [(account.talk, account.read) for account in run.accounts if account.side == "server"]
+    assert ours == [(0, 100), (1, 20)]
 
 
 # -- datagrams ---------------------------------------------------------------------------------------------------------
