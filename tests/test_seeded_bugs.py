@@ -22,7 +22,7 @@ MINIMUM = 90
 CANARIES = {
     "window-off-by-one": "flow_control",
     "fin-counts-as-acknowledged-with-the-data": "complete",
-    "end-is-told-when-fin-is-known": "honest_end",
+    "isn-is-constant": "no_creation",
     "abort-without-reset": "connection",
     "timeout-keeps-the-window": "restraint",
     "loss-keeps-the-window": "restraint",

@@ -25,6 +25,8 @@ KINDS = ("stream", "records", "datagrams")
 WRITES = ("send", "wait", "await", "shutdown", "abort")
 READS = ("read", "wait")
 ALL = 1 << 62
+DATAGRAM_HEADERS = 60
+"""IPv4's and RDT's."""
 LEAST_MTU = 124
 """An IPv4 header and the shortest datagram that a connection needs room for."""
 
@@ -171,9 +173,22 @@ class Scenario:
     def __post_init__(self) -> None:
         if not self.talks:
             raise ConfigError(f"{self.name}: there is no connection: give one or more")
-        self.config()
+        self._check_pieces()
         if any(event.kind == "rebind" for event in self.events) and self.road.topology != "nat":
             raise ConfigError(f"{self.name}: rebind needs the topology nat")
+
+    def _check_pieces(self) -> None:
+        """Refuse records and datagrams that nobody would take."""
+        config = self.config()
+        most = {
+            "records": min(config.max_record, config.receive_buffer),
+            "datagrams": self.road.mtu - DATAGRAM_HEADERS,
+        }
+        for talk in self.talks:
+            for step in (*talk.client.steps, *talk.server.steps):
+                if step.verb == "send" and step.piece > most.get(talk.kind, ALL):
+                    what = f"{talk.kind} of {step.piece} octets can't be sent here, {most[talk.kind]} at most"
+                    raise ConfigError(f"{self.name}: {what}: say send N by PIECE")
 
     def config(self) -> Config:
         """The settings, with the defaults of all others. Raises ConfigError."""

@@ -38,6 +38,7 @@ UNTOLD = ("", "timeout")
 
 
 WAITING = {
+    "": "to go on",
     "connect": "to be connected",
     "write": "for room to write",
     "read": "for something to read",
@@ -194,7 +195,7 @@ class Checker:
         told = [
             f"the {account.side} was told: {account.error_text}"
             if account.error
-            else f"the {account.side} waits {WAITING.get(account.waits_for, f'to {account.waits_for}')}"
+            else f"the {account.side} waits {_what_for(account)}"
             for account in (way.sender, way.receiver)
             if account.error or account.waits_for
         ]
@@ -257,10 +258,12 @@ class Checker:
         """Who was cut off from the other for good was told so, if it still wants something."""
         for account in accounts:
             if not account.over:
-                text = (
-                    f"the {account.side} still waits to {account.waits_for or 'go on'} at the end, and was told nothing"
-                )
+                text = f"the {account.side} still waits {_what_for(account)} at the end, and was told nothing"
                 yield Violation("connection", self.run.end_ns, text, self.view.struck_last(""))
+
+
+def _what_for(account: Account) -> str:
+    return WAITING.get(account.waits_for, f"to {account.waits_for}")
 
 
 def _told(account: Account) -> str:

@@ -123,8 +123,8 @@ def narrowed(ground: Ground, bits: int) -> Ground:
 
 
 def _smaller(party: Party, half: int) -> Party:
-    """What a window of `half` octets can carry in a few turns of the numbers, in several pieces for each."""
-    most, piece = 4 * half, max(1, half // 8)
+    """Enough for the numbers to come round, in several pieces for each window."""
+    most, piece = 5 * half // 2, max(1, half // 8)
 
     def less(step: str) -> str:
         words = step.split()

@@ -8,9 +8,11 @@ for the checker alone to say; that it is the mechanism's fault is shown by the s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from rawproto.errors import ConfigError
 from rawproto.link.chance import derive_rng
 from rawproto.link.script import Event
 from rawproto.sim.scenario import Party, Scenario, Talk
@@ -98,16 +100,15 @@ def _worth_a_look(searched: Searched, guarantee: str, events: int, looks: int) -
 
 
 def _keep(searched: Searched, finding: Finding) -> None:
-    """Shorten what was found, and keep it: under the mechanism's name, or as what breaks in any case."""
-    found = searched.findings
-    if not _holds_with(finding, finding.scenario):
-        finding = replace(finding, off="none", scenario=finding.mended(), on={})
-        found = searched.regardless
+    """Shorten what was found, and keep it; as it is, if it breaks with the mechanism on as well."""
     name = finding.guarantee
     searched.looked[name] = searched.looked.get(name, 0) + 1
+    if not _holds_with(finding, finding.scenario):
+        searched.regardless.setdefault(name, replace(finding, off="none", scenario=finding.mended(), on={}))
+        return
     shorter = shorten(finding)
-    if name not in found or _length(shorter) < _length(found[name]):
-        found[name] = shorter
+    if name not in searched.findings or _length(shorter) < _length(searched.findings[name]):
+        searched.findings[name] = shorter
 
 
 def _length(finding: Finding) -> tuple[int, int, int]:
@@ -180,7 +181,8 @@ def _simpler(scenario: Scenario) -> Iterator[Scenario]:
             yield replace(scenario, talks=(replace(left[0], again=False), *left[1:]))
     for number, talk in enumerate(talks):
         for other in _simpler_talks(talk):
-            yield replace(scenario, talks=(*talks[:number], other, *talks[number + 1 :]))
+            with suppress(ConfigError):  # a record that is too long for the buffers here
+                yield replace(scenario, talks=(*talks[:number], other, *talks[number + 1 :]))
 
 
 def _simpler_talks(talk: Talk) -> Iterator[Talk]:

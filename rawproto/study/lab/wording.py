@@ -116,4 +116,6 @@ def _forgery(event: Event) -> str:
     forged = FORGERIES[event.what]
     if forged.from_nobody:
         return forged.text
-    return f"{forged.text}, {f'number {event.at}' if forged.blind else f'{NEAR + event.at} past the number that is next'}"
+    return (
+        f"{forged.text}, {f'number {event.at}' if forged.blind else f'{NEAR + event.at} past the number that is next'}"
+    )
