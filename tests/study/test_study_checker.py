@@ -595,8 +595,8 @@ def test_who_waits_in_vain_is_told_of_once() -> None:
     pair = Pair(events=(RESTART,))
     cut_short(pair)
     assert [violation.text for violation in pair.verdict().violations] == [
-        "the client still waits to flush at the end, and was told nothing",
-        "the server still waits to read at the end, and was told nothing",
+        "the client still waits to hear that its end has arrived at the end, and was told nothing",
+        "the server still waits for something to read at the end, and was told nothing",
     ]
 
 
