@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -18,6 +19,7 @@ from rawproto.errors import ConfigError
 if TYPE_CHECKING:
     from cyclopts import Token
 
+    from rawproto.study.lab.costs import Cost
     from rawproto.study.lab.finding import Finding
     from rawproto.study.lab.matrix import Matrix, Row
     from rawproto.study.lab.story import Story
@@ -26,6 +28,8 @@ __all__ = ["lab"]
 
 SHORT = ("int", "ord", "dup", "cre", "com", "hon", "fre", "two", "con", "bou", "flo", "res")
 """The guarantees, as column heads."""
+NAMES = {"none": "(nothing)", "all": "(everything)"}
+"""Rows of which a newcomer would not know what is off."""
 NARROW_RUNS = 60
 """Schedules for each row with narrow numbers: there each of them takes many more datagrams, and much breaks."""
 FEWEST_BITS, MOST_BITS = 4, 64
@@ -111,25 +115,37 @@ def matrix(
     as_object
         Print one JSON object and nothing else.
     """
+    sys.path.insert(0, "")  # as for python -m: a module in this directory
     if sender or receiver:
-        return _grade(sender, receiver, seed, as_object=as_object)
+        if congestion or seq_bits != MOST_BITS or html:
+            raise UsageError("--sender and --receiver go with --seed, --runs, --checksum and --json alone")
+        return _grade(sender, receiver, seed, runs, checksum, as_object=as_object)
     from rawproto.study.lab.matrix import compute  # noqa: PLC0415 - not needed for --help
     from rawproto.study.lab.mechanisms import ROWS  # noqa: PLC0415
+    from rawproto.study.lab.page import page  # noqa: PLC0415
     from rawproto.study.lab.search import RUNS  # noqa: PLC0415
 
     settings = _settings(seq_bits, checksum, congestion)
     rows = ("none",) if congestion else ROWS
-    told = None if as_object else _progress
-    found = compute(
-        seed,
-        rows=rows,
-        runs=_runs(runs, RUNS if seq_bits == MOST_BITS else NARROW_RUNS),
-        settings=settings,
-        jobs=_jobs(jobs, len(rows)),
-        on_row=told,
-    )
     if html is not None:
-        _write_page(found, html)
+        _write(html, "")  # before all the work
+    try:
+        found = compute(
+            seed,
+            rows=rows,
+            runs=_runs(runs, RUNS if seq_bits == MOST_BITS else NARROW_RUNS),
+            settings=settings,
+            jobs=_jobs(jobs, len(rows)),
+            on_row=None if as_object else _progress,
+        )
+    except Exception as error:  # whatever a class of somebody's own raises
+        if congestion is None:
+            raise
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__}: {error}"
+        raise FailedError(f"{congestion} broke its contract: {what} ({place.filename}:{place.lineno})") from None
+    if html is not None:
+        _write(html, page(found))
     if as_object:
         print(json.dumps(_as_object(found), indent=1))
     elif congestion:
@@ -138,7 +154,10 @@ def matrix(
         _print_matrix(found, seq_bits)
         if html is not None:
             print(f"\nAll stories: {html}")
-    return 0 if _as_theory_says(found, plain=not settings) else 1
+    unexpected = _against_theory(found, plain=not settings)
+    if unexpected:
+        raise FailedError("; ".join(unexpected))
+    return 0
 
 
 @lab.command
@@ -204,29 +223,37 @@ def off(
     row = found.rows[0]
     predicted = MECHANISMS[mechanism].breaks if mechanism in MECHANISMS else {}
     finding = _choose(row, guarantee)
+    story = None if finding is None else tell(finding)
+    written = [] if story is None or out is None else _save(story, out)
     if as_object:
         print(json.dumps(_row_object(row), indent=1))
-        return 0
-    if finding is None:
+    if finding is None or story is None:
+        if as_object:
+            return 0 if row.cost is not None and not predicted else 1
         what = guarantee or "no guarantee"
-        print(f"Without {row.title}: {what} {'held' if guarantee else 'broke'} in {row.searched} schedules.")
+        where = "With everything on" if mechanism == "none" else f"Without {row.title}"
+        print(f"{where}: {what} {'held' if guarantee else 'broke'} in {row.searched} schedules.")
         if row.cost is not None:
-            print(row.cost.sentence())
+            print(_cost(row.cost))
         return 0 if row.cost is not None and not predicted else 1
-    story = tell(finding)
+    if as_object:
+        return 0
     _print_lines(story)
     if row.cost is not None:
-        print(f"\n{row.cost.sentence()}")
+        print(f"\n{_cost(row.cost)}")
     others = [name for name in row.findings if name != finding.guarantee]
     if others:
         print(f"\nAlso broken: {', '.join(others)} (--guarantee tells their stories).")
-    if out is not None:
-        try:
-            for path in story.save(out):
-                print(f"written: {path}")
-        except OSError as error:
-            raise UsageError(f"can't write to {out}: {error.strerror or error}; give --out another directory") from None
+    for path in written:
+        print(f"written: {path}")
     return 0
+
+
+def _save(story: Story, out: Path) -> list[Path]:
+    try:
+        return story.save(out)
+    except OSError as error:
+        raise UsageError(f"can't write to {out}: {error.strerror or error}; give --out another directory") from None
 
 
 def _choose(row: Row, guarantee: str | None) -> Finding | None:
@@ -412,20 +439,28 @@ def _progress(row: Row) -> None:
         print(f"\r\x1b[K{row.title} ...", end="", file=sys.stderr, flush=True)
 
 
-def _as_theory_says(found: Matrix, *, plain: bool) -> bool:
-    """Everything on is clean, and with each mechanism off breaks what theory says; the latter as the protocol is."""
+def _against_theory(found: Matrix, *, plain: bool) -> list[str]:
+    """What is not as it should be: everything on is clean, and with a mechanism off breaks what theory says.
+
+    The latter only of the protocol as it is (`plain`).
+    """
     from rawproto.study.lab.mechanisms import MECHANISMS  # noqa: PLC0415
 
+    unexpected = []
     for row in found.rows:
-        if row.regardless or (row.off == "none" and row.findings):
-            return False
-        if row.off in MECHANISMS and plain:
-            predicted, found_here = MECHANISMS[row.off].breaks, row.findings
-            if found_here and not predicted:
-                return False
-            if any(name not in found_here or found_here[name].events > most for name, most in predicted.items()):
-                return False
-    return True
+        broken = [*row.regardless, *(row.findings if row.off == "none" else ())]
+        unexpected += [f"{name} breaks with everything on ({row.off})" for name in broken]
+        if row.off not in MECHANISMS or not plain:
+            continue
+        predicted = MECHANISMS[row.off].breaks
+        if row.findings and not predicted:
+            unexpected.append(f"{', '.join(row.findings)} breaks without {row.off}, which serves speed alone")
+        for name, most in predicted.items():
+            if name not in row.findings:
+                unexpected.append(f"no story was found of {name} without {row.off}: try more --runs")
+            elif row.findings[name].events > most:
+                unexpected.append(f"{name} without {row.off} took {row.findings[name].events} events, not {most}")
+    return unexpected
 
 
 def _print_matrix(found: Matrix, bits: int) -> None:
@@ -443,12 +478,12 @@ def _print_matrix(found: Matrix, bits: int) -> None:
             f"[bold red]{row.findings[name].events:3}[/]" if name in row.findings else "[dim]  ·[/]"
             for name in GUARANTEES
         )
-        console.print(f"{row.off:28}{' '.join(cells)}")
+        console.print(f"{NAMES.get(row.off, row.off):28}{' '.join(cells)}")
     console.print()
     console.print(", ".join(f"{short} {name.replace('_', ' ')}" for short, name in zip(SHORT, GUARANTEES, strict=True)))
     console.print()
     for row in found.rows:
-        console.print(f"[bold]{row.off}[/]: {_in_short(row)}")
+        console.print(f"[bold]{NAMES.get(row.off, row.off)}[/]: {_in_short(row)}")
     if bits != MOST_BITS:
         console.print(
             f"With {bits} bits the numbers come round within the life of a datagram: even with everything on, an old "
@@ -463,7 +498,15 @@ def _in_short(row: Row) -> str:
     finding = _choose(row, None)
     if finding is not None:
         return f"{finding.guarantee.replace('_', ' ')} breaks. {_schedule(finding)}"
-    return f"nothing broke in {row.searched} schedules." if row.cost is None else row.cost.sentence()
+    return f"nothing broke in {row.searched} schedules." if row.cost is None else f"nothing breaks; {_brief(row.cost)}"
+
+
+def _brief(cost: Cost) -> str:
+    return f"{cost.metric}: {cost.sentence()}."
+
+
+def _cost(cost: Cost) -> str:
+    return f"Measured: {cost.scenario} {cost.sentence()[:1].upper()}{cost.sentence()[1:]}."
 
 
 def _print_lines(story: Story) -> None:
@@ -511,29 +554,37 @@ def _row_object(row: Row) -> dict[str, Any]:
             }
         )
     cost = {} if row.cost is None else row.cost.as_dict()
-    return {"off": row.off, "violations": violations, "cost": cost, "schedules": row.searched, "counted": row.counted}
+    return {
+        "off": row.off,
+        "violations": violations,
+        "cost": cost,
+        "schedules": row.searched,
+        "counted": row.counted,
+        "regardless": list(row.regardless),
+    }
 
 
-def _write_page(found: Matrix, path: Path) -> None:
-    from rawproto.study.lab.page import page  # noqa: PLC0415
-
+def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(page(found), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--html: can't write {path}: {error.strerror or error}") from None
 
 
-def _grade(sender: str | None, receiver: str | None, seed: int, *, as_object: bool) -> int:
-    from rawproto.study.textbook.grade import grade  # noqa: PLC0415
+def _grade(
+    sender: str | None, receiver: str | None, seed: int, runs: int | None, checksum: str, *, as_object: bool
+) -> int:
+    from rawproto.study.textbook.grade import BUDGET, grade  # noqa: PLC0415
     from rawproto.study.textbook.loading import load_class  # noqa: PLC0415
     from rawproto.study.textbook.machine import Receiver, Sender  # noqa: PLC0415
 
-    sys.path.insert(0, "")  # as for python -m: a module in this directory
     try:
         report = grade(
             None if sender is None else load_class(sender, Sender),
             None if receiver is None else load_class(receiver, Receiver),
             seed,
+            _runs(runs, BUDGET),
+            checksum=checksum,
         )
     except ConfigError as error:
         raise UsageError(str(error)) from None

@@ -59,13 +59,16 @@ class Account:
     error_text: str = ""
     gone_ns: int = -1
     """When its host lost its memory."""
+    tasks: int = 0
+    """How many tasks of the application still run: one writes, one reads."""
     waits_for: str = ""
     """ "connect", "write", "read" or "flush": what it was still waiting for in the end."""
 
     @property
     def over(self) -> bool:
         """It has nothing left to do or to hope for."""
-        return self.closed_ns >= 0 or self.error_ns >= 0 or self.gone_ns >= 0 or self.aborted_ns >= 0
+        ended = self.closed_ns >= 0 or self.error_ns >= 0 or self.aborted_ns >= 0
+        return self.gone_ns >= 0 or (ended and not self.tasks)
 
     def all_sent(self) -> bytes:
         """Everything it has handed over."""
@@ -206,7 +209,7 @@ class Applications:
     def _talk_of(self, connection: Connection, kind: str) -> int:
         """The talk that a connection must be, if it is any and was not yet: the last with its port and number.
 
-        Two may have the same number, if no clock ran between them: then the one whose client is connected.
+        Two may have the same number, if no clock ran between them: then rather the one whose client is connected.
         """
         irs = connection.receiver.irs
         alike = [
@@ -214,19 +217,19 @@ class Applications:
             for number, account in reversed(tuple(enumerate(self.clients)))
             if account.port == connection.peer_port and account.kind == kind and self._numbers.get(number) == irs
         ]
-        connected = [number for number in alike if self.clients[number].open_ns >= 0]
-        found = next(iter(connected or alike), -1)
-        return -1 if found in self._matched else found
+        free = [number for number in alike if number not in self._matched]
+        connected = [number for number in free if self.clients[number].open_ns >= 0]
+        return next(iter(connected or free), -1)
 
     def _open(self, host: Host, connection: Connection, account: Account, party: Party, number: int) -> None:
         account.open_ns = host.simulation.now
         stream = Stream(host, connection)
         data = content(self.seed, account.side, number, party.sends)
-        running = [2]
+        account.tasks = 2
 
         def one_is_done() -> None:
-            running[0] -= 1
-            if not running[0] and not account.over:
+            account.tasks -= 1
+            if not account.tasks and not account.over:
                 stream.close()
                 account.closed_ns = host.simulation.now
                 account.waits_for = ""

@@ -25,6 +25,8 @@ KINDS = ("stream", "records", "datagrams")
 WRITES = ("send", "wait", "await", "shutdown", "abort")
 READS = ("read", "wait")
 ALL = 1 << 62
+MOST_OCTETS = 1 << 27
+"""That one side sends in a talk: they are all made beforehand."""
 DATAGRAM_HEADERS = 60
 """IPv4's and RDT's."""
 LEAST_MTU = 124
@@ -181,14 +183,18 @@ class Scenario:
         """Refuse records and datagrams that nobody would take."""
         config = self.config()
         most = {
-            "records": min(config.max_record, config.receive_buffer),
+            "records": min(config.max_record, config.receive_buffer, config.send_buffer),
             "datagrams": self.road.mtu - DATAGRAM_HEADERS,
         }
         for talk in self.talks:
-            for step in (*talk.client.steps, *talk.server.steps):
-                if step.verb == "send" and step.piece > most.get(talk.kind, ALL):
-                    what = f"{talk.kind} of {step.piece} octets can't be sent here, {most[talk.kind]} at most"
+            limit = most.get(talk.kind, MOST_OCTETS)
+            for party in (talk.client, talk.server):
+                longest = max((step.piece for step in party.steps if step.verb == "send"), default=0)
+                if longest > limit and talk.kind in most:
+                    what = f"{talk.kind} of {longest} octets can't be sent here, {limit} at most"
                     raise ConfigError(f"{self.name}: {what}: say send N by PIECE")
+                if party.sends > MOST_OCTETS:
+                    raise ConfigError(f"{self.name}: one side sends {party.sends} octets; {MOST_OCTETS} at most")
 
     def config(self) -> Config:
         """The settings, with the defaults of all others. Raises ConfigError."""

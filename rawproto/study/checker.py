@@ -248,7 +248,7 @@ class Checker:
             return
         for account in accounts:
             if account.error in ("reset", "refused"):
-                text = f"the {account.side} was told {account.error_text!r}, and nobody had ended the connection"
+                text = f"the {account.side} was told {account.error_text!r}, and nobody had reset the connection"
                 yield Violation("connection", account.error_ns, text, self.view.last_arrival(account, account.error_ns))
         if server is None and not client.error and client.began_ns >= 0:
             text = "the client called connect, and the server was never given a connection"

@@ -44,10 +44,10 @@ Found = tuple[str, int, str, Sent | None]
 
 
 class Header(NamedTuple):
-    """What the link shows of a datagram; `peer` is the client's address and port."""
+    """What the link shows of a datagram; `peer` is the client's address and both ports, its own first."""
 
     flags: int
-    peer: tuple[bytes, int]
+    peer: tuple[bytes, int, int]
     seq: int
     length: int
     ack: int
@@ -67,10 +67,10 @@ def read_header(frame: bytes, from_client: bool) -> Header:
     width = 16 if long else 4
     addresses = frame[at - 2 * width : at]
     client = addresses[:width] if from_client else addresses[width:]
-    port = source if from_client else destination
+    ports = (source, destination) if from_client else (destination, source)
     sack = decode_options(frame[at + HEADER_LENGTH : at + words * 4]).sack if words * 4 > HEADER_LENGTH else ()
     size = len(frame) - at
-    return Header(flags, (client, port), seq, numbers >> 48, ack, wnd, size, numbers & MAX_NUMBER, sack)
+    return Header(flags, (client, *ports), seq, numbers >> 48, ack, wnd, size, numbers & MAX_NUMBER, sack)
 
 
 @dataclass(slots=True)
@@ -167,9 +167,9 @@ class LinkView:
         self._arrived = {arrived.frame[-_rdt_size(arrived.frame) :] for arrived in self.run.log.arrived}
         intact = {sent.frame[-_rdt_size(sent.frame) :] for sent in self.run.log.sent if sent.number}
         forged = {sent.frame[-_rdt_size(sent.frame) :] for sent in self.run.log.sent if not sent.number} - intact
-        flows: dict[tuple[str, tuple[bytes, int]], Flow] = {}
-        proved: set[tuple[bytes, int]] = set()
-        debts: dict[tuple[bytes, int], int] = {}
+        flows: dict[tuple[str, tuple[bytes, int, int]], Flow] = {}
+        proved: set[tuple[bytes, int, int]] = set()
+        debts: dict[tuple[bytes, int, int], int] = {}
         for entry in self._in_order():
             from_client = (entry.side == "client") == isinstance(entry, Sent)
             header = read_header(entry.frame, from_client)

@@ -113,6 +113,8 @@ def process_ack(connection: Connection, segment: Segment, now: int) -> str:
         return "challenged: acknowledges what was not sent, or is far too old (RFC 5961 §5.2)"
     connection.cookie.proved()
     sender.reserved = 0
+    if segment.cookie and not segment.payload:
+        connection.acks.at_once("ACK of a cookie")  # else an idle client would never learn that it has done its work
     return _take_ack(connection, segment, now)
 
 

@@ -109,6 +109,14 @@ MUTANTS = (
         "cookie",
     ),
     fault(
+        "repeated-cookie-is-not-acknowledged",
+        "cookies",
+        "arrival",
+        "if segment.cookie and not segment.payload:",
+        "if False:",
+        "stateless",
+    ),
+    fault(
         "cookie-makes-two-connections",
         "cookies",
         "endpoint",

@@ -156,6 +156,19 @@ def test_the_cookie_is_repeated_ever_less_often() -> None:
     assert repeats == [200, 600, 1400, 3000, 6200]
 
 
+@pytest.mark.rdt("5.10-10")
+def test_an_idle_client_learns_of_its_cookie_though_the_first_acknowledgement_was_lost() -> None:
+    pair = Pair()
+    listener = pair.listen()
+    pair.drop("server", 1)
+    client = pair.client.endpoint.connect("server", 80, 0)
+    pair.run_until(lambda: bool(listener.queue))
+    pair.run(SECOND)
+    assert client.cookie.data == b""
+    pair.run(1000 * SECOND)
+    assert client.established
+
+
 @pytest.mark.rdt("5.10-6")
 def test_a_slow_round_trip_leaves_time_for_several_repeats_while_the_cookie_lives() -> None:
     """The answer to the SYN was twenty seconds late; thirty after it was made nobody takes the cookie any more."""

@@ -24,16 +24,19 @@ class Mechanism:
     """What it does, in a paragraph."""
     without: str
     """What goes wrong without it, in a paragraph."""
+    attacker: bool = False
+    """It is there against forgeries, so a story with one is the one to tell."""
     breaks: Mapping[str, int] = field(default_factory=dict)
     """The guarantees that theory says it carries, and the most events that a counterexample needs. Empty for what
     serves speed alone."""
 
 
 MECHANISMS: dict[str, Mechanism] = {}
+AGAINST_FORGERIES = ("isn", "cookies", "challenge_ack")
 
 
 def _add(name: str, off: Mapping[str, Any], clause: str, does: str, without: str, **breaks: int) -> None:
-    MECHANISMS[name] = Mechanism(name, off, clause, does, without, breaks)
+    MECHANISMS[name] = Mechanism(name, off, clause, does, without, name in AGAINST_FORGERIES, breaks)
 
 
 def _switch(name: str) -> Mapping[str, Any]:
@@ -44,8 +47,8 @@ _add(
     "checksum", {"checksum": "none"}, "RFC 9293 §3.1 (Checksum); docs/rdt.md §3.3",
     "A CRC-32 over header and payload of each datagram tells damage from data: the receiver drops what does not fit, "
     "and it is repeated like anything else that was lost.",
-    "A bit that flips on the way, in the memory of a switch as likely as on a cable, reaches the application, and "
-    "nobody ever notices.",
+    "Bits that flip on the way and words that change places, in the memory of a switch as likely as on a cable, reach "
+    "the application, and nobody ever notices.",
     integrity=1,
 )  # fmt: skip
 _add(

@@ -178,7 +178,7 @@ class Speech:
 
     def __init__(self, mask: int) -> None:
         self._mask = mask
-        self._said: dict[tuple[str, tuple[bytes, int]], Said] = {}
+        self._said: dict[tuple[str, tuple[bytes, int, int]], Said] = {}
 
     def words(self, sent: Sent, header: Header) -> str:
         """What it says, but for what its side had said before."""

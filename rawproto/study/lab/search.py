@@ -112,9 +112,10 @@ def _keep(searched: Searched, finding: Finding) -> None:
 
 
 def _length(finding: Finding) -> tuple[int, int, int]:
-    """Of two stories that with fewer events is the shorter one, then that without an attacker, then by datagrams."""
-    forged = sum(event.kind == "forge" for event in finding.scenario.events)
-    return finding.events, forged, len(run_scenario(finding.scenario, finding.seed).log.sent)
+    """Of two stories that with fewer events is the shorter one, then that with an attacker only where he belongs."""
+    forged = any(event.kind == "forge" for event in finding.scenario.events)
+    wanted = finding.off in MECHANISMS and MECHANISMS[finding.off].attacker
+    return finding.events, forged is not wanted, len(run_scenario(finding.scenario, finding.seed).log.sent)
 
 
 def shorten(finding: Finding) -> Finding:
@@ -135,11 +136,11 @@ def shorten(finding: Finding) -> Finding:
 
 
 def _holds_with(finding: Finding, scenario: Scenario) -> bool:
-    """Whether it is the mechanism's doing: with it nothing of the kind happens."""
+    """Whether it is the mechanism's doing: with it nothing of the kind happens, and something is delivered."""
     if not finding.on:
         return True
-    mended = replace(finding, scenario=scenario).mended()
-    return finding.guarantee not in _judge(mended, finding.seed).broken
+    verdict = _judge(replace(finding, scenario=scenario).mended(), finding.seed)
+    return finding.guarantee not in verdict.broken and verdict.delivered > 0
 
 
 def _judge(scenario: Scenario, seed: int) -> Verdict:
@@ -175,6 +176,10 @@ def _aimed(scenario: Scenario) -> Iterator[Scenario]:
 def _simpler(scenario: Scenario) -> Iterator[Scenario]:
     """Scenarios in which a little less happens; the boldest first."""
     talks = scenario.talks
+    for at, event in enumerate(scenario.events):
+        if event.packet and event.kind not in ("drop", "forge"):  # what is simply lost needs no explanation
+            lost = Event("drop", event.side, event.packet)
+            yield replace(scenario, events=(*scenario.events[:at], lost, *scenario.events[at + 1 :]))
     for number in range(len(talks)):
         if len(talks) > 1:
             left = talks[:number] + talks[number + 1 :]

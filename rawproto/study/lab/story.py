@@ -123,7 +123,7 @@ def tell(finding: Finding) -> Story:
             f"{scenario.name}, seed {finding.seed}: {finding.guarantee} does not break without {finding.off}: "
             "search again, the transport is no longer what it was"
         )
-    mechanism = mechanism_of(finding.off)
+    mechanism = mechanism_of(finding.off, scenario.settings)
     return Story(
         finding,
         run,

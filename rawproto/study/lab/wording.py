@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rawproto.link.forgery import FORGERIES, NEAR
 from rawproto.link.script import Event
@@ -54,8 +54,9 @@ WHOLE = {
         "all",
         ALL_OFF,
         "RFC 768",
-        "All that is left is what UDP has: ports, and nothing else.",
-        "Whatever the network does to a datagram, the application gets it so.",
+        "All that is left is what UDP has: ports. The headers are RDT's still; nobody acts on most of what they say.",
+        "Whatever happens to a datagram happens to the application; a sender sends all that it has, and a reader whose "
+        "buffer is full loses the rest.",
     ),
     "none": Mechanism(
         "none",
@@ -66,6 +67,23 @@ WHOLE = {
     ),
 }
 """Rows that switch off all, or nothing."""
+WEAK_SUM = Mechanism(
+    "none",
+    {},
+    "RFC 1071; docs/rdt.md §3.3",
+    "Every mechanism is on, but damage is looked for with the Internet's checksum, as TCP does: the 16-bit words of "
+    "the datagram are added up.",
+    "A sum does not know the order of what is added. Two words that change places leave it as it was, and so the "
+    "datagram passes; a CRC would have told.",
+)
+FEW_BITS = Mechanism(
+    "none",
+    {},
+    "RFC 9293 §3.4.3; RFC 7323 §5",
+    "Every mechanism is on, but sequence numbers have few bits, and come round while datagrams are still alive.",
+    "An old datagram turns up when its number is in the window again, and is taken for a new one. That is why numbers "
+    "must not come round within the maximum segment lifetime, and why TCP got timestamps when links became fast.",
+)
 
 
 def guarantee_name(guarantee: str) -> str:
@@ -78,8 +96,12 @@ def mechanism_name(off: str) -> str:
     return MECHANISM_NAMES.get(off, off.replace("_", " "))
 
 
-def mechanism_of(off: str) -> Mechanism:
-    """The mechanism of that name; "all" and "none" are such names, too."""
+def mechanism_of(off: str, settings: Mapping[str, object]) -> Mechanism:
+    """The mechanism of that name; "all" and "none" are such names, too. With everything on, `settings` may be weak."""
+    if off == "none" and settings.get("checksum") == "internet":
+        return WEAK_SUM
+    if off == "none" and "sequence_bits" in settings:
+        return FEW_BITS
     return WHOLE[off] if off in WHOLE else MECHANISMS[off]
 
 
@@ -93,7 +115,8 @@ def title_of(off: str, guarantee: str, events: Sequence[Event]) -> str:
 def event_text(event: Event) -> str:
     """One thing that goes wrong, as a sentence."""
     which = f"the {event.side}'s datagram {event.packet}"
-    lasts, start = time_text(event.for_ns), time_text(event.start_ns)
+    lasts = time_text(event.for_ns)
+    start = time_text(event.start_ns) if event.start_ns >= 1_000 else "the beginning"
     forgery = _forgery(event) if event.what else ""
     text = {
         "drop": f"{which} is lost",

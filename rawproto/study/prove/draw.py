@@ -28,7 +28,7 @@ DELAYS = tuple(number * MILLISECOND for number in (1, 5, 10, 10, 20, 50, 150, 30
 KEPT = tuple(number * MILLISECOND for number in (2, 15, 35, 150, 600, 1000, 5000, 20_000, 29_000))
 """How long a datagram may be kept: less than the maximum segment lifetime of 30 s (Config.msl)."""
 DARK = tuple(number * MILLISECOND for number in (100, 500, 2000, 8000))
-FOR_GOOD = 200 * SECOND
+FOR_GOOD = 4000 * SECOND
 """Longer than any connection waits: who was cut off must be told."""
 NARROWED = (300, 600, 1000, 1230, 1300, 1400)
 """What a road narrows to: above and below the base of RFC 8899 §5.1.2."""

@@ -24,7 +24,7 @@ from rawproto.study.textbook.selective_repeat import SelectiveRepeatReceiver, Se
 
 __all__ = ["BUDGET", "PROMISES", "UNPROMISED", "grade"]
 
-BUDGET = 2_000
+BUDGET = 4_000
 """Schedules; a few seconds. A run that is long, or ends with a fault, counts for more than one."""
 LONG = 100
 """Datagrams."""
