@@ -59,7 +59,7 @@ class Account:
     error_text: str = ""
     gone_ns: int = -1
     """When its host lost its memory."""
-    tasks: int = 0
+    tasks: int = field(default=0, repr=False)
     """How many tasks of the application still run: one writes, one reads."""
     waits_for: str = ""
     """ "connect", "write", "read" or "flush": what it was still waiting for in the end."""

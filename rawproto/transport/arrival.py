@@ -111,10 +111,10 @@ def process_ack(connection: Connection, segment: Segment, now: int) -> str:
     elif not _acceptable(connection, segment.ack):
         connection.challenge("challenge ACK", now)
         return "challenged: acknowledges what was not sent, or is far too old (RFC 5961 §5.2)"
+    elif segment.cookie and not segment.payload:
+        connection.acks.at_once("ACK of a cookie")  # else an idle client would never learn that it has done its work
     connection.cookie.proved()
     sender.reserved = 0
-    if segment.cookie and not segment.payload:
-        connection.acks.at_once("ACK of a cookie")  # else an idle client would never learn that it has done its work
     return _take_ack(connection, segment, now)
 
 

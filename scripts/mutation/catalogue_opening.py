@@ -112,8 +112,8 @@ MUTANTS = (
         "repeated-cookie-is-not-acknowledged",
         "cookies",
         "arrival",
-        "if segment.cookie and not segment.payload:",
-        "if False:",
+        "elif segment.cookie and not segment.payload:",
+        "elif False:",
         "stateless",
     ),
     fault(

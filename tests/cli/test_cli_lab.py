@@ -59,13 +59,30 @@ def test_the_matrix_for_people_has_a_line_for_each_row(capsys: pytest.CaptureFix
     page = tmp_path / "lab.html"
     main(["lab", "--runs", "2", "--seed", SEED, "--html", str(page)])
     lines = capsys.readouterr().out.splitlines()
-    assert [row for row in ROWS if not any(line.startswith(f"{row} ") for line in lines)] == []
+    names = {"none": "(nothing)", "all": "(everything)"}
+    assert [row for row in ROWS if not any(line.startswith(f"{names.get(row, row)} ") for line in lines)] == []
     assert page.read_text().lstrip().lower().startswith("<!doctype html>")
 
 
 def test_with_too_few_schedules_it_does_not_claim_to_have_found_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lab", "--runs", "1", "--seed", SEED]) == 1
-    capsys.readouterr()
+    assert "no story was found of complete without persist" in capsys.readouterr().err
+
+
+def test_a_congestion_control_that_raises_is_told_of_in_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "boom.py").write_text(
+        "from rawproto.transport.congestion.reno import Reno\n"
+        "class Boom(Reno):\n"
+        "    def on_ack(self, ack):\n"
+        "        1 / 0\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["lab", "--congestion", "boom:Boom", "--runs", "5", "--jobs", "1"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("rawproto: boom:Boom broke its contract: ZeroDivisionError")
+    assert error.count("\n") == 1
 
 
 def test_a_congestion_control_is_graded_alone(capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,7 +128,7 @@ def test_what_serves_speed_alone_is_told_by_its_cost(capsys: pytest.CaptureFixtu
 
 def test_where_nothing_breaks_and_nothing_was_predicted_the_status_is_1(capsys: pytest.CaptureFixture[str]) -> None:
     words = told(capsys, "off", "none", "--runs", "11", "--seed", SEED, status=1)
-    assert words == "Without everything on: no guarantee broke in 11 schedules.\n"
+    assert words == "With everything on: no guarantee broke in 11 schedules.\n"
 
 
 # -- wrong calls -------------------------------------------------------------------------------------------------------

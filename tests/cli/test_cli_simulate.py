@@ -258,12 +258,12 @@ def test_wrong_calls_are_status_2_with_one_line(wrong: str, capsys: pytest.Captu
         ("[[connection]]\nkidn = 5", "[[connection]] 1: there is no key 'kidn'; did you mean kind?"),
         (
             "[road]\nmtu = 60\n[[connection]]",
-            "'n' can't be played: the path takes datagrams of 40 bytes; RDT needs 104",
+            "mtu of the road is 60: give 124 or more",
         ),
-        ("[road]\nmtu = 0\n[[connection]]", "'n' can't be played: mtu is 0: give 1 or more"),
+        ("[road]\nmtu = 0\n[[connection]]", "mtu of the road is 0: give 124 or more"),
         (
             '[settings]\nmax_record = 100\n[[connection]]\nkind = "records"\nclient = { writes = ["send 3000"] }',
-            "'n' can't be played: a record of 3000 bytes is too long",
+            "n: records of 3000 octets can't be sent here, 100 at most",
         ),
     ],
 )

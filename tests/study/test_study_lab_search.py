@@ -104,8 +104,7 @@ def test_a_story_is_cut_down_to_what_matters() -> None:
     off = MECHANISMS["sequencing"].off
     scenario = GROUND["both at once"].scenario(off, events)
     short = shorten(Finding("sequencing", "order", scenario, 1, settings_on(off)))
-    assert [event.kind for event in short.scenario.events] == ["delay"]
-    assert short.scenario.events[0].for_ns < 35_000_000
+    assert [event.kind for event in short.scenario.events] == ["drop"]  # what is late is a longer story
     assert sum(talk.client.sends + talk.server.sends for talk in short.scenario.talks) < 6000
 
 
