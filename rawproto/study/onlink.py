@@ -82,6 +82,8 @@ class Flow:
     ended: bool = False
     """And that was its FIN."""
     first: int = 0
+    offered: set[int] = field(default_factory=set)
+    """The initial numbers of its SYN-ACKs: a listener that keeps nothing gives each SYN another one."""
     acked: int = -1
     """What has been acknowledged of it, as far as it knows."""
     held: list[tuple[int, int]] = field(default_factory=list)
@@ -217,6 +219,12 @@ class LinkView:
             flow.tries = {}
             flow.reduction = Reduction()
             flow.told = set()
+        if header.flags & (SYN | ACK) == SYN | ACK:
+            flow.offered.add(header.seq)
+        elif flow.acked < 0 and not header.flags & SYN and (header.seq - 1) & self._mask in flow.offered:
+            flow.first = self._unwrap(header.seq - 1, flow.first)  # this is the one that the client has taken
+            flow.nxt = flow.first + 1
+            flow.offered = set()
         seq = self._unwrap(header.seq, flow.nxt - flow.ended)  # a FIN takes no room in the window
         end = seq + header.length + bool(header.flags & SYN) + bool(header.flags & FIN)
         octets = header.length > 0 or header.flags & (SYN | FIN)

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from rawproto.link.script import Arrived, Sent, WireLog
+from rawproto.link.script import Arrived, Event, Sent, WireLog
 from rawproto.sim.applications import Account
-from rawproto.sim.scenario import Road, Scenario
-from rawproto.sim.world import Run
+from rawproto.sim.scenario import Party, Road, Scenario, Talk
+from rawproto.sim.world import Run, run_scenario
+from rawproto.study.checker import check
 from rawproto.study.onlink import LinkView, read_header
 from rawproto.transport.config import SECOND
 from rawproto.wire.ethernet import Ethernet
@@ -440,3 +441,15 @@ def test_the_last_that_was_struck_is_the_sides_own_if_it_has_any() -> None:
         wire.log.sent[1],
         wire.log.sent[1],
     ]
+
+
+def test_a_listener_that_offered_two_initial_numbers_is_held_to_the_one_that_was_taken() -> None:
+    """A SYN came twice, two milliseconds apart: the second answer begins 500 octets later, and nobody takes it."""
+    server = Party(("send 60000",))
+    scenario = Scenario(
+        "two answers",
+        (Talk(Party(("send 200",)), server),),
+        (Event("duplicate", "client", 1, for_ns=2_000_000),),
+        road=Road(mtu=576),
+    )
+    assert check(run_scenario(scenario, 1)).violations == ()
