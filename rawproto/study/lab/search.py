@@ -75,7 +75,7 @@ def search(
         if number >= runs and searched.has(predicted):
             break
         ground = grounds[number % len(grounds)]
-        if number >= runs and promising:  # where something has broken, more may
+        if number >= runs and promising and number % 2:  # where something has broken, more may
             ground = promising[number % len(promising)]
         events = draw_events(ground, rng) if number >= len(grounds) else ()
         scenario = ground.scenario(settings, events, rng.choice(ground.gaps))
