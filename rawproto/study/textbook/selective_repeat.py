@@ -1,7 +1,7 @@
 """Selective repeat: each packet is acknowledged and sent again by itself (Kurose & Ross §3.4.4; RFC 3366 §1.4.2).
 
-The receiver keeps what comes out of order, so it has a window, too. Half of the numbers that there are may be on the
-way: with more, the window that the receiver waits for and the one that the sender may still repeat would overlap.
+The receiver keeps what comes out of order, so it has a window, too. Only half of all numbers may be on the way, or the
+window that the receiver waits for and the one that the sender may still repeat would overlap.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ class SelectiveRepeatSender(Sender):
         super().__init__(settings)
         self.base = 0
         """The number of the oldest packet that has not been acknowledged."""
-        self.count = 0
-        """The packets that have been sent from there on."""
+        self.count = 0  # packets that have been sent from there on
         self.data: dict[int, bytes] = {}
         """By number, those of them that have not been acknowledged."""
         self.timers: dict[int, int] = {}
