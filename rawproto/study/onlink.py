@@ -212,6 +212,8 @@ class LinkView:
 
     def _on_sent(self, flow: Flow, header: Header, sent: Sent) -> Iterator[Found]:
         if flow.nxt < 0 or (header.flags & SYN and self._begins(flow, header)):
+            if flow.acked >= 0 or flow.nxt > flow.first + 1:  # not a listener that answers another SYN
+                flow.offered = set()
             flow.first = flow.nxt = header.seq
             flow.acked = flow.edge = -1
             flow.held = []
